@@ -1,0 +1,172 @@
+//! What control tells the data plane: dense indices and values, no strings and no AWS ids.
+//!
+//! `control::compile` makes it, [`Dataplane::apply`](super::Dataplane::apply) turns it into the snapshot that packets see.
+
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::idx::{Idx, Table};
+use crate::net::Addr;
+
+/// Index of a [`Vpc`].
+pub type VpcIdx = Idx<Vpc>;
+/// Index of an elastic network interface ([`Interface`]); also the name of a packet's place of entry and exit.
+pub type EniIdx = Idx<Interface>;
+/// Index of a [`SecurityGroup`].
+pub type GroupIdx = Idx<SecurityGroup>;
+/// Index of a [`Resource`].
+pub type ResourceIdx = Idx<Resource>;
+
+/// The whole topology.
+#[derive(Clone, Debug, Default)]
+pub struct DataplaneConfig {
+    /// Every VPC.
+    pub vpcs: Table<Vpc>,
+    /// Every network interface: of instances, endpoints and gateways.
+    pub enis: Table<Interface>,
+    /// Every security group.
+    pub groups: Table<SecurityGroup>,
+    /// Every resource that an endpoint leads to.
+    pub resources: Table<Resource>,
+}
+
+/// A VPC: an address space of its own.
+#[derive(Clone, Debug)]
+pub struct Vpc {
+    /// The implicit `local` route covers these.
+    pub cidrs: Vec<IpNet>,
+}
+
+/// An elastic network interface.
+#[derive(Clone, Debug)]
+pub struct Interface {
+    /// Whose address space it stands in.
+    pub vpc: VpcIdx,
+    /// Its addresses, primary first; a resource gateway's has a whole block.
+    pub addresses: Vec<Addr>,
+    /// Its security groups.
+    pub groups: Vec<GroupIdx>,
+    /// Who stands behind it.
+    pub role: Role,
+}
+
+/// Who stands behind an interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// An instance: packets enter and leave through its TUN.
+    Instance {
+        /// Must a packet's source be one of the interface's addresses?
+        source_dest_check: bool,
+    },
+    /// A VPC endpoint in a consumer VPC. Its groups count for ingress only.
+    Endpoint {
+        /// What it leads to.
+        resource: ResourceIdx,
+        /// The resource gateway's interface in the same zone, in the provider VPC.
+        gateway: EniIdx,
+    },
+    /// A resource gateway in a provider VPC. Its groups count for egress only.
+    Gateway,
+}
+
+/// What a resource configuration of type SINGLE defines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resource {
+    /// The target's address in the gateway's VPC.
+    pub target: Addr,
+    /// The ports that are offered, for TCP and UDP.
+    pub ports: Vec<PortRange>,
+    /// The protocols that are offered.
+    pub protocols: Protocols,
+    /// How long a flow may be idle; `None`: the protocol's own default.
+    pub idle_timeout: Option<Duration>,
+}
+
+/// The transport protocols that a resource offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Protocols {
+    /// TCP.
+    pub tcp: bool,
+    /// UDP.
+    pub udp: bool,
+    /// ICMP echo.
+    pub icmp: bool,
+}
+
+/// Ports, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortRange {
+    /// The first port.
+    pub first: u16,
+    /// The last port.
+    pub last: u16,
+}
+
+impl PortRange {
+    /// Every port.
+    pub const ALL: Self = Self {
+        first: 0,
+        last: u16::MAX,
+    };
+
+    /// Is `port` one of them?
+    #[inline]
+    pub const fn contains(self, port: u16) -> bool {
+        self.first <= port && port <= self.last
+    }
+}
+
+/// The rules of a security group.
+#[derive(Clone, Debug, Default)]
+pub struct SecurityGroup {
+    /// Who may open flows to its members.
+    pub ingress: Vec<Rule>,
+    /// To whom its members may open flows.
+    pub egress: Vec<Rule>,
+}
+
+/// One rule: this traffic, with this peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// Which packets.
+    pub traffic: Traffic,
+    /// Whose.
+    pub peer: Peer,
+}
+
+/// The packets that a rule speaks of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Traffic {
+    /// Every protocol (`-1`).
+    All,
+    /// TCP to these destination ports.
+    Tcp(PortRange),
+    /// UDP to these destination ports.
+    Udp(PortRange),
+    /// ICMP of this type and code; `None`: any.
+    Icmp {
+        /// The type.
+        kind: Option<u8>,
+        /// The code.
+        code: Option<u8>,
+    },
+    /// ICMPv6 of this type and code; `None`: any.
+    Icmpv6 {
+        /// The type.
+        kind: Option<u8>,
+        /// The code.
+        code: Option<u8>,
+    },
+    /// An IP protocol by number.
+    Protocol(u8),
+}
+
+/// The other side of a rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// An address range.
+    Cidr(IpNet),
+    /// The addresses of all interfaces that carry this group.
+    Group(GroupIdx),
+}

@@ -1,0 +1,95 @@
+//! Every fate of a packet has a name.
+
+use super::config::EniIdx;
+
+/// What became of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Rewritten in place: write it to this interface's TUN.
+    Forward(EniIdx),
+    /// An interface took it for itself; its answer, if any, comes out of `poll_transmit`.
+    Answered,
+    /// It ends here, and is counted.
+    Drop(DropReason),
+}
+
+macro_rules! drop_reasons {
+    ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
+        /// Why a packet was dropped. There is no catch-all: each has one place in the code.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u8)]
+        pub enum DropReason {
+            $($(#[doc = $doc])+ $name,)+
+        }
+
+        impl DropReason {
+            /// All of them, in the order of the packet's way.
+            pub const ALL: &[Self] = &[$(Self::$name,)+];
+
+            /// The variant's name, as counters and tables show it.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name),)+ }
+            }
+
+            /// One sentence for people: what happened.
+            pub const fn description(self) -> &'static str {
+                match self { $(Self::$name => concat!($($doc),+).trim_ascii(),)+ }
+            }
+        }
+    };
+}
+
+drop_reasons! {
+    /// The vnet header carries flags that Linux does not define.
+    VnetFlags,
+    /// The vnet header's segmentation type is unknown or does not fit the packet's protocol.
+    VnetGsoType,
+    /// The vnet header's segment size is below the floor or does not fit the path.
+    VnetGsoSize,
+    /// The vnet header's csum_start is not where the transport header begins.
+    VnetChecksumStart,
+    /// The vnet header's csum_offset is not the transport protocol's checksum field.
+    VnetChecksumOffset,
+    /// The packet ends before its headers do, or before the length they give.
+    Truncated,
+    /// Neither IPv4 nor IPv6, or an IPv4 header whose own length is impossible.
+    BadIpHeader,
+    /// IPv6, which privlink does not forward yet.
+    Ipv6,
+    /// A fragment, which privlink does not forward yet.
+    Fragment,
+    /// A transport header that contradicts itself: its length, or its flags.
+    BadTransportHeader,
+    /// An ICMP message that is neither an echo nor an error about a live flow.
+    IcmpType,
+    /// The source address is not the sending interface's own.
+    SourceCheck,
+    /// The destination lies outside of the VPC's CIDRs.
+    NoRoute,
+    /// Nothing in the VPC has the destination address.
+    NoSuchAddress,
+    /// No egress rule of the sender's (or the gateway's) security groups admits it.
+    EgressDenied,
+    /// No ingress rule of the receiver's security groups admits it.
+    IngressDenied,
+    /// The resource configuration does not offer this protocol.
+    ProtocolNotOffered,
+    /// The resource configuration's port ranges do not contain this port.
+    PortNotOffered,
+    /// No interface in the provider's VPC has the target address.
+    NoTarget,
+    /// Every gateway address and port towards this target is in use.
+    PortsExhausted,
+    /// The flow table is full.
+    FlowTableFull,
+    /// A TCP segment of no known connection (its sender gets a RST), or of one that has been replaced.
+    NoFlow,
+    /// To a resource gateway's address, which accepts nothing that is not an answer.
+    GatewayIngress,
+    /// Larger than the path's MTU (its sender gets an ICMP fragmentation-needed).
+    PacketTooBig,
+    /// The TUN that should take it has gone.
+    InterfaceGone,
+    /// The TUN that should take it refused the write.
+    WriteFailed,
+}

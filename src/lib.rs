@@ -1,0 +1,12 @@
+//! privlink: AWS PrivateLink for Linux, in userspace.
+//!
+//! Layers, each knowing only what stands to its left (`tests/layers.rs` enforces it):
+//!
+//! ```text
+//! net  <-  dataplane  <-  { io , control::compile }  <-  daemon  <-  cli
+//! ```
+//!
+//! Start reading at `dataplane/pipeline.rs`: the packet's way on one screen.
+
+pub mod dataplane;
+pub mod net;
