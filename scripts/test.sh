@@ -1,0 +1,167 @@
+#!/usr/bin/env bash
+# The whole test suite, with its own set-up: a machine with Rust, apt and this repository is enough.
+set -Eeuo pipefail
+source "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/lib.sh"
+
+help() {
+  cat <<END
+Usage: sudo scripts/test.sh
+
+Installs what is missing (apt packages, cfn-lint in target/cfn-lint), then runs formatting, clippy, shellcheck,
+cfn-lint on the examples, all tests, the namespace tests (tests/netns, as root) and the demo; at the end it
+checks that nothing was left behind. The last line is "N passed, N failed": N tests, where a failed check counts
+as a failed test. Exit code 1 if anything failed.
+
+Under sudo everything but the namespace tests and the demo runs as the user who called it.
+Without root the namespace tests and the demo are skipped, and that is said.
+END
+}
+case ${1:-} in
+'') ;;
+-h | --help) help; exit 0 ;;
+*) usage_error "unknown argument '$1' (see --help)" ;;
+esac
+
+passed=0 failed=0 problems=()
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+PATH=$PATH:/usr/sbin:/sbin
+
+# fail WHAT: one more that failed.
+fail() {
+  failed=$((failed + 1))
+  problems+=("$*")
+  printf '%sFAILED: %s%s\n' "$red" "$*" "$plain"
+}
+
+# check NAME COMMAND...: a check that is not a test.
+check() {
+  local name=$1 began=$SECONDS
+  shift
+  step "$name"
+  if "$@"; then
+    echo "ok: $name ($((SECONDS - began)) s)"
+  else
+    fail "$name"
+  fi
+}
+
+# tests NAME COMMAND...: a test run whose "test result:" lines are summed.
+tests() {
+  local name=$1 began=$SECONDS code=0 ok bad
+  shift
+  step "$name"
+  "$@" 2>&1 | tee "$log" || code=$?
+  read -r ok bad < <(awk '
+    /^test result: / { for (i = 2; i <= NF; i++) { if ($i ~ /^passed/) p += $(i-1); if ($i ~ /^failed/) f += $(i-1) } }
+    END { print p + 0, f + 0 }' "$log")
+  passed=$((passed + ok))
+  failed=$((failed + bad))
+  echo "$name: $ok passed, $bad failed ($((SECONDS - began)) s)"
+  if ((bad)); then
+    problems+=("$name: $bad tests")
+  elif ((code)); then
+    fail "$name: exit code $code"
+  elif ((ok == 0)); then
+    fail "$name: not one test ran"
+  fi
+}
+
+# What the machine holds that a test could leave behind: namespaces, interfaces, mounts of namespaces, state and
+# programs of ours that run.
+machine() {
+  echo "namespaces: $(ip netns list | awk '{print $1}' | sort | tr '\n' ' ')"
+  echo "interfaces: $(ip -o link show | awk -F': ' '{print $2}' | sort | tr '\n' ' ')"
+  echo "state: $(find /run -maxdepth 1 -name 'privlink*' 2>/dev/null | sort | tr '\n' ' ')"
+  echo "cgroups: $(find /sys/fs/cgroup -maxdepth 2 -type d -name '*privlink*' 2>/dev/null | sort | tr '\n' ' ')"
+  local pid program
+  for pid in /proc/[0-9]*; do
+    program=$(cat "$pid/comm" 2>/dev/null) || continue
+    case $program in
+    privlink | nginx | tcpdump | iperf3) echo "process: ${pid#/proc/} $program" ;;
+    esac
+  done
+}
+
+nothing_left() {
+  local tries
+  for ((tries = 20; tries > 0; tries--)); do
+    machine >"$log"
+    diff <(printf '%s\n' "$before") "$log" >/dev/null && return 0
+    sleep 0.25
+  done
+  echo "before (<) and after (>):"
+  diff <(printf '%s\n' "$before") "$log"
+}
+
+lint_templates() {
+  local venv=$repo/target/cfn-lint
+  if ! as_builder test -x "$venv/bin/cfn-lint"; then
+    as_builder sh -c 'rm -rf "$1" && /usr/bin/python3 -m venv "$1" && "$1/bin/pip" install -q --disable-pip-version-check cfn-lint' \
+      sh "$venv" || {
+      echo "cfn-lint could not be installed into $venv (no network to the Python package index?)"
+      return 1
+    }
+  fi
+  local templates=("$repo"/examples/*.y*ml)
+  [[ -e ${templates[0]} ]] || {
+    echo "no templates in examples/"
+    return 1
+  }
+  as_builder "$venv/bin/cfn-lint" --regions ap-northeast-1 --template "${templates[@]}"
+}
+
+namespace_tests() {
+  local binary
+  binary=$(as_builder cargo test --locked --no-run --test netns --message-format=json 2>/dev/null |
+    sed -n 's/.*"executable":"\([^"]*\/deps\/netns-[^"]*\)".*/\1/p' | tail -n1)
+  [[ -x $binary ]] || {
+    echo "the namespace tests were not built"
+    return 1
+  }
+  (cd "$repo" && "$binary")
+}
+
+demo() {
+  local privlink=$repo/target/debug/privlink name
+  for name in ec2-a ec2-b; do
+    [[ ! -e /run/netns/$name ]] || {
+      echo "the namespace $name is in use (scripts/namespaces.sh down, ip netns del $name)"
+      return 1
+    }
+  done
+  PRIVLINK=$privlink "$repo/scripts/demo.sh" </dev/null
+}
+
+# Debian splits venv off: the program python3 alone does not tell.
+venv=/usr/bin/python3
+/usr/bin/python3 -c 'import ensurepip' 2>/dev/null || venv=/missing
+install_packages cc:gcc /usr/include/errno.h:libc6-dev curl:curl ip:iproute2 nstat:iproute2 ethtool:ethtool \
+  tcpdump:tcpdump nginx:nginx-light iperf3:iperf3 openssl:openssl nc:netcat-openbsd shellcheck:shellcheck \
+  /usr/bin/python3:python3 "$venv:python3-venv" diff:diffutils
+need_cargo
+before=$(machine)
+
+check "formatting" as_builder cargo fmt --check
+check "clippy" as_builder cargo clippy --locked --all-targets -- -D warnings
+check "shellcheck" shellcheck -S warning -x -P "$repo/scripts" "$repo"/scripts/*.sh "$repo/.ci/run"
+check "cfn-lint" lint_templates
+if ((EUID == 0)); then
+  if [[ $builder == root ]]; then
+    tests "tests, with the namespace tests" as_builder cargo test --locked --no-fail-fast
+  else
+    tests "tests, as $builder" as_builder cargo test --locked --no-fail-fast
+    tests "namespace tests, as root" namespace_tests
+  fi
+  check "demo" demo
+  check "nothing left behind" nothing_left
+else
+  tests "tests" as_builder cargo test --locked --no-fail-fast
+  note "not root: the namespace tests (tests/netns) and the demo were skipped; run them with: sudo $0"
+fi
+
+echo
+for problem in "${problems[@]}"; do echo "failed: $problem"; done
+((failed == 0)) || code=1
+echo "$passed passed, $failed failed"
+exit "${code:-0}"
