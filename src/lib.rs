@@ -9,4 +9,5 @@
 //! Start reading at `dataplane/pipeline.rs`: the packet's way on one screen.
 
 pub mod dataplane;
+pub mod io;
 pub mod net;

@@ -1,0 +1,136 @@
+//! Namespaces and TUNs against the real kernel. Namespaces are named `io-t-*`.
+
+use std::process::Command;
+
+use privlink::io::{Error, Namespace, Offload, Removal, Tun, TunSpec, privileged};
+
+use crate::root;
+
+/// Runs a program and returns what it printed; panics if it fails.
+fn run(command: &str) -> String {
+    let words: Vec<_> = command.split_whitespace().collect();
+    let output = Command::new(words[0]).args(&words[1..]).output().unwrap();
+    assert!(output.status.success(), "{command}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Deletes the namespace at the end, also of a test that fails.
+struct Scratch(Namespace);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let namespace = privileged::open_namespace(name).unwrap();
+        assert!(namespace.created(), "{name} is left over from another run");
+        Self(namespace)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let removal = privileged::delete_namespace(self.0.name(), self.0.id());
+        assert!(removal.is_ok(), "{removal:?}");
+    }
+}
+
+fn spec(address: &str) -> TunSpec {
+    TunSpec {
+        addresses: vec![address.parse().unwrap()],
+        mtu: 9001,
+        offload: Offload::On,
+    }
+}
+
+fn open(namespace: &Scratch) -> Tun {
+    privileged::open_tun(&namespace.0, &spec("172.18.0.108/24")).unwrap()
+}
+
+#[test]
+fn a_missing_namespace_is_made_like_ip_netns_and_removed_again() {
+    if !root("a_missing_namespace_is_made_like_ip_netns_and_removed_again") {
+        return;
+    }
+    let namespace = privileged::open_namespace("io-t-made").unwrap();
+    assert!(namespace.created());
+    assert!(run("ip netns list").contains("io-t-made"));
+    assert!(run("ip -n io-t-made link show lo").contains("UP"));
+    let again = privileged::open_namespace("io-t-made").unwrap();
+    assert!(!again.created());
+    assert_eq!(again.id(), namespace.id());
+    let delete = || privileged::delete_namespace("io-t-made", namespace.id()).unwrap();
+    assert_eq!(delete(), Removal::Removed);
+    assert_eq!(delete(), Removal::AlreadyGone);
+    assert!(!run("ip netns list").contains("io-t-made"));
+}
+
+#[test]
+fn a_namespace_that_took_the_name_of_ours_is_left_alone() {
+    if !root("a_namespace_that_took_the_name_of_ours_is_left_alone") {
+        return;
+    }
+    let ours = privileged::open_namespace("io-t-other").unwrap();
+    run("ip netns delete io-t-other");
+    run("ip netns add io-t-other");
+    let removal = privileged::delete_namespace("io-t-other", ours.id()).unwrap();
+    let link = privileged::delete_link("io-t-other", ours.id()).unwrap();
+    let still_there = run("ip netns list").contains("io-t-other");
+    run("ip netns delete io-t-other");
+    assert_eq!(removal, Removal::NotOurs);
+    assert_eq!(link, Removal::NotOurs);
+    assert!(still_there);
+}
+
+#[test]
+fn the_link_has_address_mtu_queue_and_default_route_and_goes_with_its_descriptor() {
+    if !root("the_link_has_address_mtu_queue_and_default_route_and_goes_with_its_descriptor") {
+        return;
+    }
+    let namespace = Scratch::new("io-t-link");
+    let tun = open(&namespace);
+    let link = run("ip -n io-t-link address show eni0");
+    for expected in ["mtu 9001", "qlen 10000", "inet 172.18.0.108/24", "UP"] {
+        assert!(link.contains(expected), "{expected} is not in {link}");
+    }
+    assert!(!link.contains("inet6"), "{link}");
+    let routes = run("ip -n io-t-link route");
+    assert!(routes.contains("default dev eni0"), "{routes}");
+    let features = run("ip netns exec io-t-link ethtool -k eni0");
+    for expected in [
+        "tx-checksumming: on",
+        "tcp-segmentation-offload: on",
+        "tx-udp-segmentation: on",
+    ] {
+        assert!(
+            features.contains(expected),
+            "{expected} is not in {features}"
+        );
+    }
+    // Nothing but what somebody sends: no router solicitations, no MLD.
+    let mut buffer = [0; 2048];
+    assert_eq!(tun.read(&mut buffer), Err(rustix::io::Errno::AGAIN));
+    drop(tun);
+    assert!(!run("ip -n io-t-link link").contains("eni0"));
+}
+
+#[test]
+fn a_link_that_exists_is_an_error_that_says_what_to_do() {
+    if !root("a_link_that_exists_is_an_error_that_says_what_to_do") {
+        return;
+    }
+    let namespace = Scratch::new("io-t-twice");
+    let _tun = open(&namespace);
+    let error = privileged::open_tun(&namespace.0, &spec("172.18.0.109/24")).unwrap_err();
+    assert!(matches!(error, Error::LinkExists { .. }), "{error:?}");
+    assert!(error.to_string().contains("privlink down"), "{error}");
+}
+
+#[test]
+fn a_leftover_link_is_deleted() {
+    if !root("a_leftover_link_is_deleted") {
+        return;
+    }
+    let namespace = Scratch::new("io-t-left");
+    run("ip -n io-t-left tuntap add eni0 mode tun");
+    let delete = || privileged::delete_link("io-t-left", namespace.0.id()).unwrap();
+    assert_eq!(delete(), Removal::Removed);
+    assert_eq!(delete(), Removal::AlreadyGone);
+}
