@@ -102,7 +102,8 @@ as_builder() {
   if [[ $builder == "$(id -un)" ]]; then
     bash -c "$setup" "$repo" "$@"
   else
-    runuser -l -s /bin/bash "$builder" -c "$(printf 'exec bash -c %q %q' "$setup" "$repo")$(printf ' %q' "$@")"
+    # Not -c: that would open a new session, out of Ctrl-C's reach.
+    runuser -l -s /bin/bash "$builder" --session-command "$(printf 'exec bash -c %q %q' "$setup" "$repo")$(printf ' %q' "$@")"
   fi
 }
 

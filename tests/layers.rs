@@ -82,9 +82,17 @@ const LAYERS: &[Layer] = &[
         not_std: &[],
     },
     Layer {
-        // Packets are not its business: of the data plane only `compile` knows, and only the configuration.
+        // Packets are not its business: of the data plane it shares the configuration's values and the indices,
+        // which it hands out so that they are stable; the whole configuration is `compile`'s.
         name: "control",
-        knows: &["control", "net::Addr"],
+        knows: &[
+            "control",
+            "net::Addr",
+            "dataplane::config",
+            "dataplane::EniIdx",
+            "dataplane::Idx",
+            "dataplane::IdxAllocator",
+        ],
         packages: Some(&["ipnet", "serde", "smallvec", "thiserror", "tracing"]),
         not_std: WORLD,
     },
