@@ -72,6 +72,7 @@ const LAYERS: &[Layer] = &[
             "parking_lot",
             "rtnetlink",
             "rustix",
+            "serde",
             "smallvec",
             "thiserror",
             "tokio",
