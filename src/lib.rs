@@ -8,6 +8,7 @@
 //!
 //! Start reading at `dataplane/pipeline.rs`: the packet's way on one screen.
 
+pub mod control;
 pub mod dataplane;
 pub mod io;
 pub mod net;

@@ -1,0 +1,319 @@
+//! AWS ids: newtypes, parsed once, and minted so that two runs of one template print the same ones.
+//!
+//! Invariant: an id in hand has its kind's prefix and 17 hexadecimal digits. Format: EC2 User Guide, "Resource IDs".
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::str::FromStr;
+
+use super::error::ControlError;
+
+/// A text that is not an id of the kind that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{code}: `{text}` is not the id of a {noun}; one looks like {prefix}0123456789abcdef0")]
+pub struct IdError {
+    /// What was given.
+    pub text: String,
+    /// AWS's error code.
+    pub code: &'static str,
+    /// What it should have named.
+    pub noun: &'static str,
+    /// How its id begins.
+    pub prefix: &'static str,
+}
+
+/// What the id types have in common.
+pub trait Id: Copy + Eq + std::hash::Hash + fmt::Display {
+    /// How the id begins, with the hyphen.
+    const PREFIX: &'static str;
+    /// What it names, as people say it.
+    const NOUN: &'static str;
+    /// AWS's error code where nothing has this id.
+    const NOT_FOUND: &'static str;
+
+    /// The id with these digits.
+    fn from_digits(digits: Digits) -> Self;
+}
+
+/// The 17 hexadecimal digits of an id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Digits(u128);
+
+impl Digits {
+    const COUNT: usize = 17;
+
+    /// Digits that depend on `seed` alone. The first is 0, as in every id that AWS gives out today.
+    fn hashed(seed: &[u8]) -> Self {
+        // FNV-1a with 128 bits: stable between releases, which std's and foldhash's hashers do not promise.
+        let hash = seed
+            .iter()
+            .fold(0x6c62272e07bb014262b821756295c58d_u128, |hash, byte| {
+                (hash ^ u128::from(*byte)).wrapping_mul(0x0000000001000000000000000000013b)
+            });
+        Self(u128::from((hash >> 64) as u64 ^ hash as u64))
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let valid = text.len() == Self::COUNT
+            && text
+                .bytes()
+                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        match valid {
+            true => u128::from_str_radix(text, 16).ok().map(Self),
+            false => None,
+        }
+    }
+}
+
+macro_rules! ids {
+    ($($(#[doc = $doc:literal])+ $name:ident = $prefix:literal, $noun:literal, $malformed:literal, $not_found:literal;)+) => {
+        $(
+            $(#[doc = $doc])+
+            #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+            pub struct $name(Digits);
+
+            impl Id for $name {
+                const PREFIX: &'static str = $prefix;
+                const NOUN: &'static str = $noun;
+                const NOT_FOUND: &'static str = $not_found;
+
+                fn from_digits(digits: Digits) -> Self {
+                    Self(digits)
+                }
+            }
+
+            impl FromStr for $name {
+                type Err = IdError;
+
+                /// Reads an id, or an ARN that ends in `/` and one.
+                fn from_str(text: &str) -> Result<Self, IdError> {
+                    let id = match text.starts_with("arn:") {
+                        true => text.rsplit('/').next().unwrap_or(text),
+                        false => text,
+                    };
+                    id.strip_prefix($prefix)
+                        .and_then(Digits::parse)
+                        .map(Self)
+                        .ok_or_else(|| IdError {
+                            text: text.to_owned(),
+                            code: $malformed,
+                            noun: $noun,
+                            prefix: $prefix,
+                        })
+                }
+            }
+
+            impl fmt::Display for $name {
+                fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    // `pad` so that a table's width applies.
+                    f.pad(&format!("{}{:0width$x}", $prefix, self.0.0, width = Digits::COUNT))
+                }
+            }
+
+            impl fmt::Debug for $name {
+                fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    fmt::Display::fmt(self, f)
+                }
+            }
+
+            impl serde::Serialize for $name {
+                fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                    serializer.collect_str(self)
+                }
+            }
+        )+
+    };
+}
+
+ids! {
+    /// Names a VPC.
+    VpcId = "vpc-", "VPC", "InvalidVpcID.Malformed", "InvalidVpcID.NotFound";
+    /// Names a subnet.
+    SubnetId = "subnet-", "subnet", "InvalidSubnetID.Malformed", "InvalidSubnetID.NotFound";
+    /// Names an elastic network interface.
+    NetworkInterfaceId = "eni-", "network interface", "InvalidNetworkInterfaceId.Malformed", "InvalidNetworkInterfaceID.NotFound";
+    /// Names a security group.
+    SecurityGroupId = "sg-", "security group", "InvalidGroupId.Malformed", "InvalidGroup.NotFound";
+    /// Names one rule of a security group.
+    SecurityGroupRuleId = "sgr-", "security group rule", "InvalidSecurityGroupRuleId.Malformed", "InvalidSecurityGroupRuleId.NotFound";
+    /// Names an instance.
+    InstanceId = "i-", "instance", "InvalidInstanceID.Malformed", "InvalidInstanceID.NotFound";
+    /// Names a VPC endpoint.
+    VpcEndpointId = "vpce-", "VPC endpoint", "InvalidVpcEndpointId.Malformed", "InvalidVpcEndpointId.NotFound";
+    /// Names a resource gateway.
+    ResourceGatewayId = "rgw-", "resource gateway", "ValidationException", "ResourceNotFoundException";
+    /// Names a resource configuration.
+    ResourceConfigurationId = "rcfg-", "resource configuration", "ValidationException", "ResourceNotFoundException";
+}
+
+/// The account and region that own what is created.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    account_id: String,
+    region: String,
+}
+
+impl Owner {
+    /// An account of 12 digits and a region such as `ap-northeast-1`.
+    pub fn new(account_id: &str, region: &str) -> Result<Self, ControlError> {
+        if account_id.len() != 12 || !account_id.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(ControlError::Account {
+                given: account_id.to_owned(),
+            });
+        }
+        if !is_region(region) {
+            return Err(ControlError::Region {
+                given: region.to_owned(),
+            });
+        }
+        Ok(Self {
+            account_id: account_id.to_owned(),
+            region: region.to_owned(),
+        })
+    }
+
+    /// 12 digits.
+    pub fn account_id(&self) -> &str {
+        &self.account_id
+    }
+
+    /// For example `ap-northeast-1`.
+    pub fn region(&self) -> &str {
+        &self.region
+    }
+
+    /// The ARN of something in this account and region; `resource` is for example `resourcegateway/rgw-...`.
+    pub fn arn(&self, service: &str, resource: &str) -> String {
+        format!(
+            "arn:aws:{service}:{}:{}:{resource}",
+            self.region, self.account_id
+        )
+    }
+}
+
+/// Letters, words and a number, as `us-gov-west-1`.
+fn is_region(text: &str) -> bool {
+    let mut parts = text.split('-').rev();
+    let number = parts.next().unwrap_or_default();
+    let words: Vec<_> = parts.collect();
+    !number.is_empty()
+        && number.bytes().all(|byte| byte.is_ascii_digit())
+        && words.len() >= 2
+        && words
+            .iter()
+            .all(|word| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase()))
+}
+
+/// Gives out ids. Equal owners and client tokens give equal ids, in equal order of creation.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Mint {
+    taken: HashSet<(&'static str, Digits)>,
+    tokens: HashMap<(&'static str, String), Digits>,
+}
+
+impl Mint {
+    /// Has `token` been used for an object of this kind?
+    pub(super) fn used<I: Id>(&self, token: &str) -> Option<I> {
+        self.tokens
+            .get(&(I::PREFIX, token.to_owned()))
+            .copied()
+            .map(I::from_digits)
+    }
+
+    /// A fresh id for the object that `token` stands for.
+    pub(super) fn mint<I: Id>(&mut self, owner: &Owner, token: &str) -> I {
+        let mut seed = [owner.account_id(), owner.region(), I::PREFIX, token]
+            .join("\0")
+            .into_bytes();
+        let mut digits = Digits::hashed(&seed);
+        while !self.taken.insert((I::PREFIX, digits)) {
+            seed.push(b'+');
+            digits = Digits::hashed(&seed);
+        }
+        self.tokens.insert((I::PREFIX, token.to_owned()), digits);
+        I::from_digits(digits)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn owner() -> Owner {
+        Owner::new("000000000000", "ap-northeast-1").unwrap()
+    }
+
+    #[test]
+    fn an_id_survives_the_round_trip_and_nothing_else_parses() {
+        let id: VpcId = "vpc-0123456789abcdef0".parse().unwrap();
+        assert_eq!(id.to_string(), "vpc-0123456789abcdef0");
+        for wrong in [
+            "",
+            "vpc-",
+            "vpc-0123456789abcdef",
+            "vpc-0123456789abcdef01",
+            "vpc-0123456789ABCDEF0",
+            "vpc-+123456789abcdef0",
+            "subnet-0123456789abcdef0",
+            "vpce-0123456789abcdef0",
+        ] {
+            let error = wrong.parse::<VpcId>().unwrap_err();
+            assert_eq!(
+                (error.code, error.prefix),
+                ("InvalidVpcID.Malformed", "vpc-")
+            );
+        }
+    }
+
+    #[test]
+    fn an_arn_names_its_id() {
+        let arn = "arn:aws:vpc-lattice:ap-northeast-1:000000000000:resourceconfiguration/rcfg-0123456789abcdef0";
+        let id: ResourceConfigurationId = arn.parse().unwrap();
+        assert_eq!(id.to_string(), "rcfg-0123456789abcdef0");
+        assert!(
+            "arn:aws:rcfg-0123456789abcdef0"
+                .parse::<ResourceConfigurationId>()
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn equal_tokens_of_equal_owners_give_equal_ids() {
+        let (mut one, mut two) = (Mint::default(), Mint::default());
+        let id: VpcId = one.mint(&owner(), "Vpc1");
+        assert_eq!(two.mint::<VpcId>(&owner(), "Vpc1"), id);
+        assert_eq!(one.used::<VpcId>("Vpc1"), Some(id));
+        assert_eq!(one.used::<SubnetId>("Vpc1"), None);
+        assert!(id.to_string().starts_with("vpc-0"));
+        let other = Owner::new("111111111111", "ap-northeast-1").unwrap();
+        assert_ne!(Mint::default().mint::<VpcId>(&other, "Vpc1"), id);
+    }
+
+    #[test]
+    fn a_collision_is_resolved() {
+        let mut mint = Mint::default();
+        let first: VpcId = mint.mint(&owner(), "Vpc1");
+        let second: VpcId = mint.mint(&owner(), "Vpc1");
+        assert_ne!(first, second);
+    }
+
+    #[test]
+    fn account_and_region_have_their_shape() {
+        for region in ["ap-northeast-1", "us-gov-west-1"] {
+            assert!(Owner::new("000000000000", region).is_ok());
+        }
+        for region in [
+            "",
+            "tokyo",
+            "ap-northeast",
+            "ap-northeast-1a",
+            "AP-northeast-1",
+            "ap--1",
+        ] {
+            assert!(Owner::new("000000000000", region).is_err(), "{region}");
+        }
+        for account in ["", "1", "00000000000x"] {
+            assert!(Owner::new(account, "ap-northeast-1").is_err());
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! An instance: here a network namespace with one interface.
+
+use std::net::Ipv4Addr;
+
+use super::network_interface::{Holder, Place};
+use super::{Attachment, Tags};
+use crate::control::ControlState;
+use crate::control::command::RunInstance;
+use crate::control::error::ControlError;
+use crate::control::id::{InstanceId, NetworkInterfaceId, SubnetId, VpcId};
+
+/// An EC2 instance.
+#[derive(Clone, Debug, serde::Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Instance {
+    /// Its id.
+    pub instance_id: InstanceId,
+    /// Whose address space it lives in.
+    pub vpc_id: VpcId,
+    /// Where its interface stands.
+    pub subnet_id: SubnetId,
+    /// The subnet's zone.
+    pub availability_zone: String,
+    /// Its interface.
+    pub network_interface_id: NetworkInterfaceId,
+    /// Its interface's address.
+    pub private_ip_address: Ipv4Addr,
+    /// Its network namespace, unique among all instances.
+    pub namespace: String,
+    /// Its script, decoded.
+    #[serde(skip)]
+    pub user_data: Option<Vec<u8>>,
+    /// `Name` and others.
+    pub tags: Tags,
+    /// What its creator called it; the logical id.
+    #[serde(rename = "LogicalId")]
+    pub client_token: String,
+}
+
+impl ControlState {
+    pub(in crate::control) fn run_instance(
+        &mut self,
+        command: RunInstance,
+    ) -> Result<InstanceId, ControlError> {
+        let token = command.client_token;
+        self.fresh::<InstanceId>(&token)?;
+        let subnet = self.subnets.require(command.subnet_id, "SubnetId")?;
+        let vpc_id = subnet.vpc_id;
+        let vpc = self.vpcs.require(vpc_id, "SubnetId")?;
+        let subnet_name = format!("subnet {}", self.named_subnet(command.subnet_id));
+        let groups = self.groups_for(vpc, &command.security_group_ids, &subnet_name)?;
+        let property = match command.private_ip_address {
+            Some(_) => "PrivateIpAddress",
+            None => "SubnetId",
+        };
+        let given = command.private_ip_address.as_deref();
+        let private_ip_address = self.choose_address(subnet, given, property)?;
+        let namespace = self.namespace(command.namespace, &command.tags, &token)?;
+        let availability_zone = subnet.availability_zone.clone();
+        let place = Place::new(subnet, vec![private_ip_address]);
+
+        let instance_id: InstanceId = self.mint.mint(&self.owner, &token);
+        let holder = Holder {
+            token: &token,
+            noun: "instance",
+            id: instance_id.to_string(),
+            groups: &groups,
+            source_dest_check: command.source_dest_check.unwrap_or(true),
+            attachment: Attachment::Instance(instance_id),
+        };
+        let network_interface_id = self.place(&holder, place);
+        self.namespaces.insert(namespace.clone(), instance_id);
+        let instance = Instance {
+            instance_id,
+            vpc_id,
+            subnet_id: command.subnet_id,
+            availability_zone,
+            network_interface_id,
+            private_ip_address,
+            namespace,
+            user_data: command.user_data,
+            tags: command.tags,
+            client_token: token,
+        };
+        self.instances.insert(instance_id, instance);
+        Ok(instance_id)
+    }
+
+    /// The instance's network namespace: a file name under `/run/netns`, of no other instance.
+    fn namespace(
+        &self,
+        given: Option<String>,
+        tags: &Tags,
+        token: &str,
+    ) -> Result<String, ControlError> {
+        let (namespace, property) = match (given, tags.name()) {
+            (Some(given), _) => (given, "Metadata.privlink.Namespace"),
+            (None, Some(name)) => (name.to_owned(), "Tags"),
+            (None, None) => (token.to_owned(), ""),
+        };
+        let why = if namespace.is_empty() || namespace.len() > 255 {
+            Some("a name has 1 to 255 bytes")
+        } else if namespace.contains('/') || namespace.chars().any(char::is_control) {
+            Some("it must have neither `/` nor control characters")
+        } else if namespace.starts_with(['.', '-']) {
+            Some("it must begin with neither `.` nor `-`")
+        } else {
+            None
+        };
+        if let Some(why) = why {
+            return Err(ControlError::Namespace {
+                property: property.to_owned(),
+                given: namespace,
+                why,
+            });
+        }
+        match self.namespaces.get(&namespace) {
+            None => Ok(namespace),
+            Some(by) => Err(ControlError::NamespaceTaken {
+                property: property.to_owned(),
+                given: namespace,
+                by: self.named_instance(*by),
+            }),
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! An elastic network interface: where an instance, an endpoint or a resource gateway stands in a VPC.
+
+use std::net::Ipv4Addr;
+
+use super::{Subnet, Vpc};
+use crate::control::error::{ControlError, Named};
+use crate::control::id::*;
+use crate::control::ipam::Unavailable;
+use crate::control::{ControlState, parse};
+use crate::dataplane::EniIdx;
+
+/// An elastic network interface.
+#[derive(Clone, Debug, serde::Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct NetworkInterface {
+    /// Its id.
+    pub network_interface_id: NetworkInterfaceId,
+    /// Its place in the data plane.
+    #[serde(skip)]
+    pub idx: EniIdx,
+    /// Whose address space it stands in.
+    pub vpc_id: VpcId,
+    /// Where its addresses come from.
+    pub subnet_id: SubnetId,
+    /// The subnet's zone.
+    pub availability_zone: String,
+    /// Primary first; a resource gateway's interface has a whole block.
+    pub private_ip_addresses: Vec<Ipv4Addr>,
+    /// Its security groups, never none.
+    pub groups: Vec<SecurityGroupId>,
+    /// May only its own addresses be a packet's source?
+    pub source_dest_check: bool,
+    /// Who stands behind it.
+    pub attachment: Attachment,
+    /// For people.
+    pub description: String,
+}
+
+impl NetworkInterface {
+    /// Its first address.
+    pub fn private_ip_address(&self) -> Option<Ipv4Addr> {
+        self.private_ip_addresses.first().copied()
+    }
+}
+
+/// Who stands behind an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub enum Attachment {
+    /// An instance.
+    #[serde(rename = "InstanceId")]
+    Instance(InstanceId),
+    /// A VPC endpoint.
+    #[serde(rename = "VpcEndpointId")]
+    VpcEndpoint(VpcEndpointId),
+    /// A resource gateway.
+    #[serde(rename = "ResourceGatewayId")]
+    ResourceGateway(ResourceGatewayId),
+}
+
+/// A place for an interface that a command's checks have found: its addresses are free.
+pub(super) struct Place {
+    vpc_id: VpcId,
+    subnet_id: SubnetId,
+    availability_zone: String,
+    addresses: Vec<Ipv4Addr>,
+}
+
+impl Place {
+    pub(super) fn new(subnet: &Subnet, addresses: Vec<Ipv4Addr>) -> Self {
+        Self {
+            vpc_id: subnet.vpc_id,
+            subnet_id: subnet.subnet_id,
+            availability_zone: subnet.availability_zone.clone(),
+            addresses,
+        }
+    }
+}
+
+/// Who shall stand behind interfaces.
+pub(super) struct Holder<'a> {
+    /// Decides the interfaces' ids.
+    pub(super) token: &'a str,
+    pub(super) noun: &'static str,
+    pub(super) id: String,
+    pub(super) groups: &'a [SecurityGroupId],
+    pub(super) source_dest_check: bool,
+    pub(super) attachment: Attachment,
+}
+
+impl ControlState {
+    /// Makes an interface of `holder` at `place`.
+    pub(super) fn place(&mut self, holder: &Holder, place: Place) -> NetworkInterfaceId {
+        let token = format!("{}/{}", holder.token, place.subnet_id);
+        let network_interface_id = self.mint.mint(&self.owner, &token);
+        if let Some(subnet) = self.subnets.find_mut(&place.subnet_id) {
+            for address in &place.addresses {
+                subnet.addresses.claim(*address, network_interface_id);
+            }
+        }
+        let interface = NetworkInterface {
+            network_interface_id,
+            idx: self.indices.enis.allocate(),
+            vpc_id: place.vpc_id,
+            subnet_id: place.subnet_id,
+            availability_zone: place.availability_zone,
+            private_ip_addresses: place.addresses,
+            groups: holder.groups.to_vec(),
+            source_dest_check: holder.source_dest_check,
+            attachment: holder.attachment,
+            description: format!("{} {}", holder.noun, Named::new(holder.token, &holder.id)),
+        };
+        self.enis.insert(interface.idx, network_interface_id);
+        self.network_interfaces
+            .insert(network_interface_id, interface);
+        network_interface_id
+    }
+
+    /// The address that an interface is to have: the one given as `property`, or else the lowest free.
+    pub(super) fn choose_address(
+        &self,
+        subnet: &Subnet,
+        given: Option<&str>,
+        property: &str,
+    ) -> Result<Ipv4Addr, ControlError> {
+        let Some(given) = given else {
+            return subnet
+                .addresses
+                .lowest_free()
+                .ok_or_else(|| self.exhausted(subnet, 1, property));
+        };
+        let address = parse::ipv4_address(property, given)?;
+        match subnet.addresses.check(address) {
+            Ok(()) => Ok(address),
+            Err(why) => Err(self.unavailable(subnet, address, why, property)),
+        }
+    }
+
+    pub(super) fn exhausted(&self, subnet: &Subnet, wanted: usize, property: &str) -> ControlError {
+        ControlError::SubnetExhausted {
+            property: property.to_owned(),
+            wanted,
+            free: subnet.addresses.free(),
+            capacity: subnet.addresses.capacity(),
+            subnet: self.named_subnet(subnet.subnet_id),
+            range: subnet.cidr_block,
+        }
+    }
+
+    fn unavailable(
+        &self,
+        subnet: &Subnet,
+        given: Ipv4Addr,
+        why: Unavailable,
+        property: &str,
+    ) -> ControlError {
+        let property = property.to_owned();
+        let free = subnet.addresses.lowest_free();
+        let range = subnet.cidr_block;
+        let subnet = self.named_subnet(subnet.subnet_id);
+        match why {
+            Unavailable::Outside => ControlError::AddressOutsideSubnet {
+                property,
+                given,
+                subnet,
+                range,
+                free,
+            },
+            Unavailable::Reserved(purpose) => ControlError::AddressReserved {
+                property,
+                given,
+                purpose,
+                subnet,
+                free,
+            },
+            Unavailable::Taken(by) => ControlError::AddressTaken {
+                property,
+                given,
+                subnet,
+                by: match self.network_interface(&by) {
+                    Some(interface) => format!("{by}, {}", interface.description),
+                    None => by.to_string(),
+                },
+                free,
+            },
+        }
+    }
+
+    /// The subnets of one command: known, of `vpc`, and in a zone each.
+    pub(super) fn subnets_for(
+        &self,
+        vpc: &Vpc,
+        given: &[SubnetId],
+    ) -> Result<Vec<&Subnet>, ControlError> {
+        if given.is_empty() {
+            return Err(ControlError::Missing {
+                property: "SubnetIds".to_owned(),
+                wanted: "name at least one subnet",
+            });
+        }
+        let mut subnets: Vec<&Subnet> = Vec::with_capacity(given.len());
+        for (index, subnet_id) in given.iter().enumerate() {
+            let property = parse::item("SubnetIds", index);
+            let subnet = self.subnet_of(vpc, *subnet_id, &property)?;
+            let same_zone =
+                |earlier: &&&Subnet| earlier.availability_zone == subnet.availability_zone;
+            if let Some(first) = subnets.iter().find(same_zone) {
+                return Err(ControlError::DuplicateSubnetsInSameZone {
+                    property,
+                    first: self.named_subnet(first.subnet_id),
+                    second: self.named_subnet(*subnet_id),
+                    zone: subnet.availability_zone.clone(),
+                });
+            }
+            subnets.push(subnet);
+        }
+        Ok(subnets)
+    }
+
+    fn subnet_of(
+        &self,
+        vpc: &Vpc,
+        subnet_id: SubnetId,
+        property: &str,
+    ) -> Result<&Subnet, ControlError> {
+        let subnet = self.subnets.require(subnet_id, property)?;
+        match subnet.vpc_id == vpc.vpc_id {
+            true => Ok(subnet),
+            false => Err(ControlError::SubnetOfOtherVpc {
+                property: property.to_owned(),
+                subnet: self.named_subnet(subnet_id),
+                vpc: self.named_vpc(vpc.vpc_id),
+                choices: vpc
+                    .subnets
+                    .values()
+                    .map(|subnet_id| self.named_subnet(*subnet_id).to_string())
+                    .collect(),
+            }),
+        }
+    }
+}

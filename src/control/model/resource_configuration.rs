@@ -1,0 +1,266 @@
+//! A resource configuration: what of a provider VPC is offered, and through which gateway.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use super::Tags;
+use crate::control::command::{CreateResourceConfiguration, ResourceConfigurationDefinition};
+use crate::control::error::ControlError;
+use crate::control::id::{Id, ResourceConfigurationId, ResourceGatewayId};
+use crate::control::{ControlState, parse};
+use crate::dataplane::config::{PortRange, Protocols, ResourceIdx};
+
+/// A VPC Lattice resource configuration of type SINGLE.
+#[derive(Clone, Debug, serde::Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ResourceConfiguration {
+    /// Its id.
+    pub id: ResourceConfigurationId,
+    /// Its place in the data plane.
+    #[serde(skip)]
+    pub idx: ResourceIdx,
+    /// Its ARN, by which endpoints name it.
+    pub arn: String,
+    /// 3 to 40 characters, unique in the account.
+    pub name: String,
+    /// The gateway that leads to it.
+    pub resource_gateway_id: ResourceGatewayId,
+    /// The target's address in the gateway's VPC.
+    pub ip_resource: Ipv4Addr,
+    /// The ports that are offered, for TCP and UDP.
+    #[serde(skip)]
+    pub port_ranges: Vec<PortRange>,
+    /// The protocols that are offered.
+    #[serde(skip)]
+    pub protocols: Protocols,
+    /// How long a flow may be idle; `None`: the protocol's own default.
+    pub idle_timeout: Option<Duration>,
+    /// AWS's status.
+    pub status: ResourceConfigurationStatus,
+    /// `Name` and others.
+    pub tags: Tags,
+    /// What its creator called it; the logical id.
+    #[serde(rename = "LogicalId")]
+    pub client_token: String,
+}
+
+/// What a configuration is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ResourceConfigurationStatus {
+    /// Endpoints may lead to it.
+    Active,
+}
+
+impl ControlState {
+    pub(in crate::control) fn create_resource_configuration(
+        &mut self,
+        command: CreateResourceConfiguration,
+    ) -> Result<ResourceConfigurationId, ControlError> {
+        self.fresh::<ResourceConfigurationId>(&command.client_token)?;
+        parse::lattice_name(&command.name, ResourceConfigurationId::PREFIX)?;
+        if let Some(by) = self.configuration_names.get(&command.name) {
+            return Err(ControlError::NameTaken {
+                name: command.name,
+                by: format!(
+                    "resource configuration {}",
+                    self.named_resource_configuration(*by)
+                ),
+            });
+        }
+        check_type(&command.resource_configuration_type)?;
+        let protocols = protocols(
+            command.protocol_type.as_deref(),
+            command.protocols.as_deref(),
+        )?;
+        let port_ranges = port_ranges(&command.port_ranges, protocols)?;
+        let seconds = command.idle_timeout.map(|seconds| {
+            let property = "Metadata.privlink.IdleTimeout";
+            parse::number(property, seconds, (1u64, 432_000), "1 to 432000 seconds")
+        });
+        let idle_timeout = seconds.transpose()?.map(Duration::from_secs);
+        let (resource_gateway_id, ip_resource) = self.target(
+            command.resource_gateway_id,
+            command.resource_configuration_definition,
+        )?;
+
+        let id = self.mint.mint(&self.owner, &command.client_token);
+        self.configuration_names.insert(command.name.clone(), id);
+        let configuration = ResourceConfiguration {
+            id,
+            idx: self.indices.resources.allocate(),
+            arn: self
+                .owner
+                .arn("vpc-lattice", &format!("resourceconfiguration/{id}")),
+            name: command.name,
+            resource_gateway_id,
+            ip_resource,
+            port_ranges,
+            protocols,
+            idle_timeout,
+            status: ResourceConfigurationStatus::Active,
+            tags: command.tags,
+            client_token: command.client_token,
+        };
+        self.resource_configurations.insert(id, configuration);
+        Ok(id)
+    }
+
+    /// The gateway, and the address behind it.
+    fn target(
+        &self,
+        gateway_id: Option<ResourceGatewayId>,
+        definition: Option<ResourceConfigurationDefinition>,
+    ) -> Result<(ResourceGatewayId, Ipv4Addr), ControlError> {
+        const DEFINITION: &str = "ResourceConfigurationDefinition";
+        let missing = |property: &str, wanted| ControlError::Missing {
+            property: property.to_owned(),
+            wanted,
+        };
+        let not_yet = |kind: &str| ControlError::NotYet {
+            property: format!("{DEFINITION}.{kind}"),
+            what: format!("{kind} as a resource configuration's definition"),
+            wanted: "IpResource",
+        };
+        let gateway_id = gateway_id.ok_or_else(|| {
+            missing(
+                "ResourceGatewayId",
+                "type SINGLE is reached through a gateway",
+            )
+        })?;
+        let given = match definition {
+            Some(ResourceConfigurationDefinition::IpResource(given)) => given,
+            Some(ResourceConfigurationDefinition::DnsResource { .. }) => {
+                return Err(not_yet("DnsResource"));
+            }
+            Some(ResourceConfigurationDefinition::ArnResource(_)) => {
+                return Err(not_yet("ArnResource"));
+            }
+            None => return Err(missing(DEFINITION, "type SINGLE leads to an IpResource")),
+        };
+        let target = parse::ipv4_address(&format!("{DEFINITION}.IpResource"), &given)?;
+        let gateway = self
+            .resource_gateways
+            .require(gateway_id, "ResourceGatewayId")?;
+        let vpc = self
+            .vpcs
+            .require(gateway.vpc_identifier, "ResourceGatewayId")?;
+        if !is_private(target) {
+            return Err(ControlError::TargetNotPrivate { given: target });
+        }
+        match vpc.cidr_block.contains(&target) {
+            true => Ok((gateway_id, target)),
+            false => Err(ControlError::TargetOutsideVpc {
+                given: target,
+                gateway: self.named_resource_gateway(gateway_id),
+                vpc: self.named_vpc(vpc.vpc_id),
+                vpc_cidr: vpc.cidr_block,
+            }),
+        }
+    }
+}
+
+/// RFC 1918, or RFC 6598's 100.64.0.0/10.
+fn is_private(address: Ipv4Addr) -> bool {
+    let [first, second, ..] = address.octets();
+    address.is_private() || (first == 100 && (64..128).contains(&second))
+}
+
+fn check_type(given: &str) -> Result<(), ControlError> {
+    let property = "ResourceConfigurationType".to_owned();
+    match given {
+        "SINGLE" => Ok(()),
+        "GROUP" | "CHILD" | "ARN" | "CIDR" => Err(ControlError::NotYet {
+            property,
+            what: format!("resource configuration type {given}"),
+            wanted: "SINGLE",
+        }),
+        _ => Err(ControlError::Malformed {
+            property,
+            given: given.to_owned(),
+            wanted: "a type of resource configuration",
+            example: "SINGLE",
+        }),
+    }
+}
+
+/// What is offered: what `Protocols` lists, or else AWS's `ProtocolType`.
+fn protocols(kind: Option<&str>, listed: Option<&[String]>) -> Result<Protocols, ControlError> {
+    const LIST: &str = "Metadata.privlink.Protocols";
+    match kind {
+        None | Some("TCP") => {}
+        Some(other) => {
+            return Err(ControlError::Malformed {
+                property: "ProtocolType".to_owned(),
+                given: other.to_owned(),
+                wanted: "a protocol type of a SINGLE resource configuration (beyond AWS: Metadata: privlink: Protocols)",
+                example: "TCP",
+            });
+        }
+    }
+    let mut protocols = Protocols {
+        tcp: listed.is_none(),
+        udp: false,
+        icmp: false,
+    };
+    if listed.is_some_and(<[String]>::is_empty) {
+        return Err(ControlError::Missing {
+            property: LIST.to_owned(),
+            wanted: "list at least one of TCP, UDP and ICMP",
+        });
+    }
+    for (index, name) in listed.unwrap_or_default().iter().enumerate() {
+        let offered = match name.as_str() {
+            "TCP" => &mut protocols.tcp,
+            "UDP" => &mut protocols.udp,
+            "ICMP" => &mut protocols.icmp,
+            _ => {
+                return Err(ControlError::Malformed {
+                    property: parse::item(LIST, index),
+                    given: name.clone(),
+                    wanted: "one of TCP, UDP and ICMP",
+                    example: "TCP",
+                });
+            }
+        };
+        if std::mem::replace(offered, true) {
+            return Err(ControlError::Repeated {
+                property: parse::item(LIST, index),
+                given: name.clone(),
+            });
+        }
+    }
+    Ok(protocols)
+}
+
+/// `PortRanges`; nothing but ICMP does without.
+fn port_ranges(given: &[String], protocols: Protocols) -> Result<Vec<PortRange>, ControlError> {
+    if given.is_empty() && (protocols.tcp || protocols.udp) {
+        return Err(ControlError::Missing {
+            property: "PortRanges".to_owned(),
+            wanted: "list the ports on offer, for example 443 or 1-65535",
+        });
+    }
+    given
+        .iter()
+        .enumerate()
+        .map(|(index, text)| {
+            port_range(text).ok_or_else(|| ControlError::Malformed {
+                property: parse::item("PortRanges", index),
+                given: text.clone(),
+                wanted: "a port or a range of ports from 1 to 65535",
+                example: "443 or 1-65535",
+            })
+        })
+        .collect()
+}
+
+fn port_range(text: &str) -> Option<PortRange> {
+    let port = |text: &str| match text.bytes().all(|byte| byte.is_ascii_digit()) {
+        true => text.parse::<u16>().ok().filter(|port| *port > 0),
+        false => None,
+    };
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let (first, last) = (port(first)?, port(last)?);
+    (first <= last).then_some(PortRange { first, last })
+}

@@ -1,0 +1,227 @@
+//! A security group: who may open flows to its members, and to whom they may.
+
+use std::fmt;
+
+use ipnet::IpNet;
+
+use super::{Tags, Vpc};
+use crate::control::command::CreateSecurityGroup;
+use crate::control::error::ControlError;
+use crate::control::id::{SecurityGroupId, SecurityGroupRuleId, VpcId};
+use crate::control::{ControlState, parse};
+use crate::dataplane::config::{GroupIdx, Traffic};
+
+/// How many groups an interface may carry (AWS: 5, on request up to 16).
+pub const GROUPS_PER_INTERFACE: usize = 5;
+/// How many rules a group may have in each direction.
+pub const RULES_PER_DIRECTION: usize = 60;
+
+const DEFAULT_NAME: &str = "default";
+
+/// A security group.
+#[derive(Clone, Debug, serde::Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct SecurityGroup {
+    /// Its id.
+    pub group_id: SecurityGroupId,
+    /// Its place in the data plane.
+    #[serde(skip)]
+    pub idx: GroupIdx,
+    /// Unique in its VPC.
+    pub group_name: String,
+    /// What it is for.
+    pub description: String,
+    /// Whose interfaces may carry it.
+    pub vpc_id: VpcId,
+    /// The account that it belongs to.
+    pub owner_id: String,
+    /// Who may open flows to its members.
+    #[serde(skip)]
+    pub ingress: Vec<SecurityGroupRule>,
+    /// To whom its members may open flows.
+    #[serde(skip)]
+    pub egress: Vec<SecurityGroupRule>,
+    /// `Name` and others.
+    pub tags: Tags,
+    /// What its creator called it; the logical id.
+    #[serde(skip)]
+    pub client_token: String,
+}
+
+/// One rule of a security group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecurityGroupRule {
+    /// Its id.
+    pub security_group_rule_id: SecurityGroupRuleId,
+    /// Which packets.
+    pub traffic: Traffic,
+    /// With whom.
+    pub peer: RulePeer,
+    /// For people.
+    pub description: Option<String>,
+    /// Did the group begin with it? Such a rule gives way to a template's egress rules.
+    pub is_default: bool,
+}
+
+/// The other side of a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RulePeer {
+    /// An address range, without host bits.
+    Cidr(IpNet),
+    /// All interfaces that carry this group.
+    Group(SecurityGroupId),
+}
+
+impl fmt::Display for SecurityGroupRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let any = |number: Option<u8>| number.map_or("any".to_owned(), |number| number.to_string());
+        match self.traffic {
+            Traffic::All => write!(f, "all traffic")?,
+            Traffic::Tcp(ports) => write!(f, "tcp {}-{}", ports.first, ports.last)?,
+            Traffic::Udp(ports) => write!(f, "udp {}-{}", ports.first, ports.last)?,
+            Traffic::Icmp { kind, code } => write!(f, "icmp {}/{}", any(kind), any(code))?,
+            Traffic::Icmpv6 { kind, code } => write!(f, "icmpv6 {}/{}", any(kind), any(code))?,
+            Traffic::Protocol(number) => write!(f, "protocol {number}")?,
+        }
+        match self.peer {
+            RulePeer::Cidr(range) => write!(f, " with {range}"),
+            RulePeer::Group(group) => write!(f, " with {group}"),
+        }
+    }
+}
+
+impl ControlState {
+    pub(in crate::control) fn create_security_group(
+        &mut self,
+        command: CreateSecurityGroup,
+    ) -> Result<SecurityGroupId, ControlError> {
+        let token = command.client_token;
+        self.fresh::<SecurityGroupId>(&token)?;
+        let vpc = self.vpcs.require(command.vpc_id, "VpcId")?;
+        let name = command.group_name.unwrap_or_else(|| token.clone());
+        check_name(&name)?;
+        if let Some(by) = vpc.group_names.get(&name) {
+            return Err(ControlError::GroupNameTaken {
+                name,
+                by: self.named_security_group(*by),
+                vpc: self.named_vpc(vpc.vpc_id),
+            });
+        }
+        let mut group = self.empty_group(command.vpc_id, &token);
+        group.group_name = name;
+        group.description = command.group_description;
+        group.tags = command.tags;
+        let group_id = group.group_id;
+        if let Some(vpc) = self.vpcs.find_mut(&group.vpc_id) {
+            vpc.group_names.insert(group.group_name.clone(), group_id);
+        }
+        self.security_groups.insert(group_id, group);
+        Ok(group_id)
+    }
+
+    /// A new VPC's `default` group: its members may reach each other, and everything outside.
+    pub(super) fn default_group(&mut self, vpc_id: VpcId, vpc_token: &str) -> SecurityGroup {
+        let token = format!("{vpc_token}/default");
+        let mut group = self.empty_group(vpc_id, &token);
+        group.group_name = DEFAULT_NAME.to_owned();
+        group.description = "default VPC security group".to_owned();
+        group.ingress = vec![SecurityGroupRule {
+            security_group_rule_id: self.mint.mint(&self.owner, &format!("{token}/ingress")),
+            traffic: Traffic::All,
+            peer: RulePeer::Group(group.group_id),
+            description: None,
+            is_default: true,
+        }];
+        group
+    }
+
+    /// A group that lets nothing in and everything out.
+    fn empty_group(&mut self, vpc_id: VpcId, token: &str) -> SecurityGroup {
+        let everywhere = [
+            ("ipv4", IpNet::V4(Default::default())),
+            ("ipv6", IpNet::V6(Default::default())),
+        ];
+        let egress = everywhere.map(|(family, range)| SecurityGroupRule {
+            security_group_rule_id: self
+                .mint
+                .mint(&self.owner, &format!("{token}/egress/{family}")),
+            traffic: Traffic::All,
+            peer: RulePeer::Cidr(range),
+            description: None,
+            is_default: true,
+        });
+        SecurityGroup {
+            group_id: self.mint.mint(&self.owner, token),
+            idx: self.indices.groups.allocate(),
+            group_name: String::new(),
+            description: String::new(),
+            vpc_id,
+            owner_id: self.owner.account_id().to_owned(),
+            ingress: Vec::new(),
+            egress: egress.into(),
+            tags: Tags::default(),
+            client_token: token.to_owned(),
+        }
+    }
+
+    /// The groups that an interface in `vpc` is to carry: those given, or else the VPC's default.
+    pub(super) fn groups_for(
+        &self,
+        vpc: &Vpc,
+        given: &[SecurityGroupId],
+        what: &str,
+    ) -> Result<Vec<SecurityGroupId>, ControlError> {
+        const PROPERTY: &str = "SecurityGroupIds";
+        if given.is_empty() {
+            return Ok(vec![vpc.default_security_group]);
+        }
+        if given.len() > GROUPS_PER_INTERFACE {
+            return Err(ControlError::TooManyGroups {
+                property: PROPERTY.to_owned(),
+                given: given.len(),
+                limit: GROUPS_PER_INTERFACE,
+            });
+        }
+        for (index, group_id) in given.iter().enumerate() {
+            let property = parse::item(PROPERTY, index);
+            let group = self.security_groups.require(*group_id, property.as_str())?;
+            if group.vpc_id != vpc.vpc_id {
+                return Err(ControlError::GroupOfOtherVpc {
+                    property,
+                    group: self.named_security_group(*group_id),
+                    with: what.to_owned(),
+                    vpc: self.named_vpc(vpc.vpc_id),
+                });
+            }
+            if given.iter().take(index).any(|earlier| earlier == group_id) {
+                return Err(ControlError::Repeated {
+                    property,
+                    given: format!("security group {}", self.named_security_group(*group_id)),
+                });
+            }
+        }
+        Ok(given.to_vec())
+    }
+}
+
+/// EC2's rules for `GroupName`.
+fn check_name(name: &str) -> Result<(), ControlError> {
+    let why = if name == DEFAULT_NAME {
+        "it is reserved for the group that every VPC begins with"
+    } else if name.is_empty() || name.len() > 255 {
+        "it must have 1 to 255 characters"
+    } else if name.starts_with("sg-") {
+        "it must not begin as an id does"
+    } else if !name
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b" ._-:/()#,@[]+=&;{}!$*".contains(&byte))
+    {
+        "it may have letters, digits, spaces and ._-:/()#,@[]+=&;{}!$* only"
+    } else {
+        return Ok(());
+    };
+    Err(ControlError::GroupName {
+        name: name.to_owned(),
+        why,
+    })
+}

@@ -1,0 +1,77 @@
+//! A VPC: an address space of its own. Two of them may have the same CIDR.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+
+use super::Tags;
+use crate::control::command::CreateVpc;
+use crate::control::error::ControlError;
+use crate::control::id::{SecurityGroupId, SubnetId, VpcId};
+use crate::control::{ControlState, parse};
+use crate::dataplane::config::VpcIdx;
+
+/// A virtual private cloud.
+#[derive(Clone, Debug, serde::Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Vpc {
+    /// Its id.
+    pub vpc_id: VpcId,
+    /// Its place in the data plane.
+    #[serde(skip)]
+    pub idx: VpcIdx,
+    /// The account that it belongs to.
+    pub owner_id: String,
+    /// `/16` to `/28`, without host bits.
+    pub cidr_block: Ipv4Net,
+    /// The group of interfaces that were given none.
+    pub default_security_group: SecurityGroupId,
+    /// Does the resolver answer?
+    pub enable_dns_support: bool,
+    /// Do instances have DNS names?
+    pub enable_dns_hostnames: bool,
+    /// `Name` and others.
+    pub tags: Tags,
+    /// What its creator called it; the logical id.
+    #[serde(skip)]
+    pub client_token: String,
+    /// Its subnets by first address; they never overlap.
+    #[serde(skip)]
+    pub(in crate::control) subnets: BTreeMap<Ipv4Addr, SubnetId>,
+    /// Its security groups by name.
+    #[serde(skip)]
+    pub(in crate::control) group_names: BTreeMap<String, SecurityGroupId>,
+}
+
+impl ControlState {
+    pub(in crate::control) fn create_vpc(
+        &mut self,
+        command: CreateVpc,
+    ) -> Result<VpcId, ControlError> {
+        let token = command.client_token;
+        self.fresh::<VpcId>(&token)?;
+        let cidr_block = parse::ipv4_range("CidrBlock", &command.cidr_block)?;
+        if !(16..=28).contains(&cidr_block.prefix_len()) {
+            return Err(ControlError::VpcRange { given: cidr_block });
+        }
+        let vpc_id = self.mint.mint(&self.owner, &token);
+        let default = self.default_group(vpc_id, &token);
+        let vpc = Vpc {
+            vpc_id,
+            idx: self.indices.vpcs.allocate(),
+            owner_id: self.owner.account_id().to_owned(),
+            cidr_block,
+            default_security_group: default.group_id,
+            enable_dns_support: command.enable_dns_support.unwrap_or(true),
+            enable_dns_hostnames: command.enable_dns_hostnames.unwrap_or(false),
+            tags: command.tags,
+            client_token: token,
+            subnets: BTreeMap::new(),
+            group_names: BTreeMap::from([(default.group_name.clone(), default.group_id)]),
+        };
+        self.security_groups.insert(default.group_id, default);
+        self.vpcs.insert(vpc_id, vpc);
+        Ok(vpc_id)
+    }
+}
