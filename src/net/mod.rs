@@ -16,6 +16,7 @@ pub mod icmp;
 mod packet;
 mod parse;
 mod rewrite;
+pub mod segment;
 pub mod tcp;
 mod tuple;
 mod vnet;
