@@ -12,3 +12,4 @@ pub mod control;
 pub mod dataplane;
 pub mod io;
 pub mod net;
+pub mod template;

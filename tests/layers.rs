@@ -53,7 +53,6 @@ const LAYERS: &[Layer] = &[
             "hashbrown",
             "ipnet",
             "parking_lot",
-            "rand_chacha",
             "smallvec",
             "smoltcp",
             "thiserror",
@@ -109,6 +108,7 @@ const LAYERS: &[Layer] = &[
         knows: &["control", "template"],
         packages: Some(&[
             "ipnet",
+            "regex-lite",
             "saphyr",
             "saphyr-parser",
             "serde",

@@ -1,0 +1,104 @@
+//! What a resource that has been made gives to `Ref` and `Fn::GetAtt`, read from the control state.
+//!
+//! Source: "Return values" of each resource type in CloudFormation's reference.
+
+use std::collections::BTreeMap;
+
+use super::diagnostic::Position;
+use super::evaluate::Resolved;
+use super::node::{Node, Value};
+use super::schema::{Attribute, Schema};
+use crate::control::{ControlState, Created};
+
+/// What a made resource stands for.
+pub(super) fn resolved(state: &ControlState, schema: &Schema, created: Created) -> Resolved {
+    let mut attributes: BTreeMap<&'static str, Value> = schema
+        .attributes
+        .iter()
+        .filter_map(|(name, attribute)| match attribute {
+            Attribute::Placeholder(text) => Some((*name, Value::Text((*text).to_owned()))),
+            Attribute::Real | Attribute::Later(_) => None,
+        })
+        .collect();
+    let (reference, real) = real(state, created);
+    attributes.extend(real);
+    Resolved {
+        reference,
+        attributes,
+        ignored: false,
+    }
+}
+
+type Real = Vec<(&'static str, Value)>;
+
+/// `Ref`, and the attributes that are [`Attribute::Real`].
+fn real(state: &ControlState, created: Created) -> (String, Real) {
+    let id = created.to_string();
+    let attributes = match created {
+        Created::Vpc(vpc) => state.vpc(&vpc).map(|vpc| {
+            vec![
+                ("VpcId", text(vpc.vpc_id)),
+                ("CidrBlock", text(vpc.cidr_block)),
+                ("DefaultSecurityGroup", text(vpc.default_security_group)),
+            ]
+        }),
+        Created::Subnet(subnet) => state.subnet(&subnet).map(|subnet| {
+            vec![
+                ("SubnetId", text(subnet.subnet_id)),
+                ("VpcId", text(subnet.vpc_id)),
+                ("CidrBlock", text(subnet.cidr_block)),
+                ("AvailabilityZone", text(&subnet.availability_zone)),
+            ]
+        }),
+        Created::SecurityGroup(group) => state.security_group(&group).map(|group| {
+            vec![
+                ("GroupId", text(group.group_id)),
+                ("Id", text(group.group_id)),
+                ("VpcId", text(group.vpc_id)),
+            ]
+        }),
+        Created::SecurityGroupRule(rule) => Some(vec![("Id", text(rule))]),
+        Created::Instance(instance) => state.instance(&instance).map(|instance| {
+            let region = state.owner().region();
+            let host = instance.private_ip_address.to_string().replace('.', "-");
+            // us-east-1 is older than the scheme.
+            let domain = match region {
+                "us-east-1" => "ec2.internal".to_owned(),
+                _ => format!("{region}.compute.internal"),
+            };
+            vec![
+                ("InstanceId", text(instance.instance_id)),
+                ("AvailabilityZone", text(&instance.availability_zone)),
+                ("PrivateDnsName", text(format!("ip-{host}.{domain}"))),
+                ("PrivateIp", text(instance.private_ip_address)),
+                ("VpcId", text(instance.vpc_id)),
+            ]
+        }),
+        Created::VpcEndpoint(endpoint) => state.vpc_endpoint(&endpoint).map(|endpoint| {
+            let interfaces = endpoint.network_interface_ids.iter();
+            let interfaces = interfaces.map(|id| Node::new(text(id), Position::START));
+            vec![
+                ("Id", text(endpoint.vpc_endpoint_id)),
+                ("NetworkInterfaceIds", Value::List(interfaces.collect())),
+            ]
+        }),
+        Created::ResourceGateway(gateway) => state
+            .resource_gateway(&gateway)
+            .map(|gateway| vec![("Id", text(gateway.id)), ("Arn", text(&gateway.arn))]),
+        Created::ResourceConfiguration(configuration) => state
+            .resource_configuration(&configuration)
+            .map(|c| vec![("Id", text(c.id)), ("Arn", text(&c.arn))]),
+    };
+    let attributes = attributes.unwrap_or_default();
+    // VPC Lattice's types are known by their ARNs, EC2's by their ids.
+    let arn = attributes.iter().find(|(name, _)| *name == "Arn");
+    let reference = match arn {
+        Some((_, Value::Text(arn))) => arn.clone(),
+        _ => id,
+    };
+    (reference, attributes)
+}
+
+fn text(value: impl ToString) -> Value {
+    Value::Text(value.to_string())
+}

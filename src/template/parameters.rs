@@ -1,0 +1,207 @@
+//! Parameters: declared by the template, given by the user or by their defaults.
+//!
+//! Source: "Parameters" of AWS's CloudFormation guide.
+
+use std::collections::BTreeMap;
+
+use super::diagnostic::{Position, Report};
+use super::document::Section;
+use super::node::{Entry, Node, Value, quote};
+use super::schema::{self, Kind, Property, optional, required};
+use super::suggest;
+
+/// AWS's longest value.
+const MAX_VALUE: usize = 4096;
+
+const DECLARATION: &[Property] = &[
+    required("Type", Kind::Text),
+    optional("Default", Kind::Text),
+    optional("Description", Kind::Text),
+    optional("AllowedPattern", Kind::Text),
+    optional("AllowedValues", Kind::List(&Kind::Text)),
+    optional("ConstraintDescription", Kind::Text),
+    optional("MinLength", Kind::Integer),
+    optional("MaxLength", Kind::Integer),
+    optional("MinValue", Kind::Number),
+    optional("MaxValue", Kind::Number),
+    optional("NoEcho", Kind::Boolean),
+];
+
+/// The values of all parameters, with the place of their declaration.
+pub(super) fn resolve(
+    section: &Section,
+    given: &BTreeMap<String, String>,
+    report: &mut Report,
+) -> BTreeMap<String, Node> {
+    let mut values = BTreeMap::new();
+    for entry in &section.entries {
+        if let Some(value) = resolve_one(entry, given.get(&entry.key), report) {
+            values.insert(entry.key.clone(), value);
+        }
+    }
+    for name in given.keys() {
+        if !section.entries.iter().any(|e| e.key == *name) {
+            unknown(name, section, report);
+        }
+    }
+    values
+}
+
+fn unknown(name: &str, section: &Section, report: &mut Report) {
+    let names = || section.entries.iter().map(|e| e.key.as_str());
+    let help = match suggest::nearest(name, names()) {
+        Some(near) => format!("did you mean {near}?"),
+        None if section.entries.is_empty() => "it has none".to_owned(),
+        None => format!("there are {}", names().collect::<Vec<_>>().join(", ")),
+    };
+    let message = format!("the template has no parameter {}", quote(name));
+    report.error_with_help(section.at, "Parameters", message, help);
+}
+
+fn resolve_one(entry: &Entry, given: Option<&String>, report: &mut Report) -> Option<Node> {
+    let path = format!("Parameters.{}", entry.key);
+    let before = report.count();
+    schema::check_object(&entry.value, DECLARATION, &path, report);
+    if report.count() > before {
+        return None;
+    }
+    let kind = entry.value.child("Type")?;
+    let (text, at) = match (given, entry.value.child("Default")) {
+        (Some(text), _) => (text.as_str(), entry.key_at),
+        (None, Some(default)) => (default.as_text()?, default.at),
+        (None, None) => {
+            let help = format!("give one with --parameter {}=VALUE", entry.key);
+            let message = "the parameter has no value and no Default";
+            report.error_with_help(entry.key_at, &path, message, help);
+            return None;
+        }
+    };
+    let Some(is_list) = is_list_type(kind.as_text()?) else {
+        let message = format!("{} is not a parameter type", kind.describe());
+        let help = "there are String, Number, CommaDelimitedList, List<Number>, AWS::SSM::Parameter::Value<...> and AWS's own (AWS::EC2::VPC::Id, ...)";
+        report.error_with_help(kind.at, &path, message, help);
+        return None;
+    };
+    let checker = Constraints {
+        declaration: &entry.value,
+        at,
+        path: &path,
+    };
+    let items: Vec<&str> = match is_list {
+        true => text.split(',').map(str::trim).collect(),
+        false => vec![text],
+    };
+    let valid = items.iter().all(|item| checker.check(item, report));
+    let nodes = || items.iter().map(|i| Node::text(*i, at)).collect();
+    valid.then(|| match is_list {
+        true => Node::new(Value::List(nodes()), at),
+        false => Node::text(text, at),
+    })
+}
+
+/// Is it a list? `None` for what is no parameter type.
+fn is_list_type(kind: &str) -> Option<bool> {
+    let inner = |prefix: &str| kind.strip_prefix(prefix)?.strip_suffix('>');
+    let aws = |k: &str| k.starts_with("AWS::") && k.matches("::").count() >= 2;
+    match kind {
+        "String" | "Number" => Some(false),
+        "CommaDelimitedList" => Some(true),
+        "AWS::SSM::Parameter::Name" => Some(false),
+        _ => {
+            if let Some(of) = inner("AWS::SSM::Parameter::Value<") {
+                return is_list_type(of);
+            }
+            if let Some(of) = inner("List<") {
+                return (of == "Number" || of == "String" || aws(of)).then_some(true);
+            }
+            (aws(kind) && !kind.contains(['<', '>'])).then_some(false)
+        }
+    }
+}
+
+struct Constraints<'a> {
+    declaration: &'a Node,
+    at: Position,
+    path: &'a str,
+}
+
+impl Constraints<'_> {
+    fn text(&self, key: &str) -> Option<&str> {
+        self.declaration.child(key)?.as_text()
+    }
+
+    fn check(&self, value: &str, report: &mut Report) -> bool {
+        let Some(wrong) = self.violation(value, report) else {
+            return true;
+        };
+        let shown = match self.text("NoEcho").and_then(schema::boolean) {
+            Some(true) => "the value".to_owned(),
+            _ => quote(value),
+        };
+        let message = format!("{shown} {wrong}");
+        match self.text("ConstraintDescription") {
+            Some(help) => report.error_with_help(self.at, self.path, message, help),
+            None => report.error(self.at, self.path, message),
+        }
+        false
+    }
+
+    /// What is wrong with a value.
+    fn violation(&self, value: &str, report: &mut Report) -> Option<String> {
+        if value.len() > MAX_VALUE {
+            return Some(format!("is longer than {MAX_VALUE} bytes"));
+        }
+        if let Some(allowed) = self
+            .declaration
+            .child("AllowedValues")
+            .and_then(Node::as_list)
+        {
+            let allowed: Vec<&str> = allowed.iter().filter_map(Node::as_text).collect();
+            if !allowed.contains(&value) {
+                return Some(format!("is not one of {}", allowed.join(", ")));
+            }
+        }
+        let kind = self.text("Type")?;
+        if matches!(kind, "Number" | "List<Number>") {
+            return self.number_violation(value);
+        }
+        self.length_violation(value)
+            .or_else(|| self.pattern_violation(value, report))
+    }
+
+    fn number_violation(&self, value: &str) -> Option<String> {
+        let Some(number) = schema::number(value) else {
+            return Some("is not a number".to_owned());
+        };
+        let bound = |key| self.text(key).and_then(schema::number);
+        match (bound("MinValue"), bound("MaxValue")) {
+            (Some(min), _) if number < min => Some(format!("is less than MinValue {min}")),
+            (_, Some(max)) if number > max => Some(format!("is more than MaxValue {max}")),
+            _ => None,
+        }
+    }
+
+    fn length_violation(&self, value: &str) -> Option<String> {
+        let bound = |key| self.text(key).and_then(schema::integer);
+        let length = value.chars().count() as i64;
+        match (bound("MinLength"), bound("MaxLength")) {
+            (Some(min), _) if length < min => Some(format!("is shorter than MinLength {min}")),
+            (_, Some(max)) if length > max => Some(format!("is longer than MaxLength {max}")),
+            _ => None,
+        }
+    }
+
+    fn pattern_violation(&self, value: &str, report: &mut Report) -> Option<String> {
+        let pattern = self.declaration.child("AllowedPattern")?;
+        let text = pattern.as_text()?;
+        match regex_lite::Regex::new(&format!("^(?:{text})$")) {
+            Ok(regex) if regex.is_match(value) => None,
+            Ok(_) => Some(format!("does not match AllowedPattern {}", quote(text))),
+            Err(e) => {
+                let message = format!("AllowedPattern {} is not supported: {e}", quote(text));
+                report.error(pattern.at, self.path, message);
+                None
+            }
+        }
+    }
+}
