@@ -53,6 +53,7 @@ const LAYERS: &[Layer] = &[
             "hashbrown",
             "ipnet",
             "parking_lot",
+            "rand_chacha",
             "smallvec",
             "smoltcp",
             "thiserror",

@@ -21,3 +21,6 @@ pub use error::{ControlError, Named};
 pub use id::Owner;
 pub use model::*;
 pub use state::ControlState;
+
+#[cfg(test)]
+mod tests;

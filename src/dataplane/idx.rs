@@ -109,6 +109,33 @@ impl<K, V> Table<K, V> {
         }
     }
 
+    /// As [`Table::get`], to be changed.
+    pub fn get_mut(&mut self, idx: Idx<K>) -> Option<&mut V> {
+        match self.places.get_mut(idx.index() as usize) {
+            Some(Some((generation, value))) if *generation == idx.generation() => Some(value),
+            _ => None,
+        }
+    }
+
+    /// Takes what stands at `idx` out of the table.
+    pub fn take(&mut self, idx: Idx<K>) -> Option<V> {
+        self.get(idx)?;
+        self.places
+            .get_mut(idx.index() as usize)?
+            .take()
+            .map(|(_, value)| value)
+    }
+
+    /// All entries by value, in index order.
+    pub fn into_entries(self) -> impl Iterator<Item = (Idx<K>, V)> {
+        self.places
+            .into_iter()
+            .enumerate()
+            .filter_map(|(index, place)| {
+                place.map(|(generation, value)| (Idx::new(index as u32, generation), value))
+            })
+    }
+
     /// All entries, in index order.
     pub fn iter(&self) -> impl Iterator<Item = (Idx<K>, &V)> {
         self.places.iter().enumerate().filter_map(|(index, place)| {

@@ -3,7 +3,7 @@
 //! The grammar. A [`Dataplane`] is shared by all threads; each worker thread owns one [`Worker`].
 //!
 //! ```text
-//! apply(config, now)                                       the topology, once per change
+//! apply(config)                                            the topology, once per change
 //! resume(&mut worker)                                      before each batch: see the newest snapshot
 //!   handle_packet(&mut worker, from, &mut packet, now)     -> Verdict: rewritten in place, and where to
 //!   handle_timeout(&mut worker, now)                       when poll_timeout's deadline has come
@@ -14,17 +14,48 @@
 //!
 //! Invariant: a run is reproducible. Time comes as an argument and randomness from the seed in [`Settings`].
 #![deny(clippy::disallowed_types, clippy::disallowed_methods)]
-#![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, unsafe_code)]
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    unsafe_code
+)]
 
 pub mod config;
+mod eni;
+mod epoch;
+mod first;
+pub mod flow;
+mod groups;
 mod idx;
+mod nat;
+mod open;
+mod pipeline;
+mod reply;
+mod snapshot;
+mod sweep;
 mod time;
 mod verdict;
+mod view;
+mod worker;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
 
 pub use config::{DataplaneConfig, EniIdx};
+pub use eni::EniCounters;
 pub use idx::{Idx, IdxAllocator, Table};
 pub use time::Instant;
 pub use verdict::{DropReason, Verdict};
+pub use view::{FlowView, SideView};
+pub use worker::{Transmit, Worker};
+
+use epoch::Epochs;
+use flow::FlowTable;
+use snapshot::Snapshot;
+use sweep::Sweep;
 
 /// What is fixed for the life of a data plane.
 #[derive(Clone, Debug)]
@@ -37,4 +68,85 @@ pub struct Settings {
     pub mtu: u16,
     /// How many flows may live at once.
     pub max_flows: usize,
+}
+
+/// When the core wants to be called again, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadline {
+    /// The moment.
+    pub at: Instant,
+    /// What is due then.
+    pub reason: Reason,
+}
+
+/// What a [`Deadline`] is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Reclaiming expired flows.
+    Sweep,
+}
+
+/// The VPC fabric: every VPC, interface, security group and flow.
+pub struct Dataplane {
+    settings: Settings,
+    snapshot: ArcSwap<Snapshot>,
+    flows: FlowTable,
+    epochs: Epochs,
+    sweep: Sweep,
+}
+
+impl Dataplane {
+    /// A fabric without a VPC.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            snapshot: ArcSwap::default(),
+            flows: FlowTable::new(settings.max_flows, settings.seed),
+            epochs: Epochs::new(settings.workers),
+            sweep: Sweep::default(),
+            settings,
+        }
+    }
+
+    /// The worker with this number, below [`Settings::workers`]; each number is for one thread only.
+    pub fn worker(&self, number: usize) -> Worker {
+        Worker::new(
+            number,
+            self.settings.seed,
+            self.snapshot.load_full(),
+            self.flows.cache(),
+        )
+    }
+
+    /// Replaces the topology. Flows that it does not concern go on; workers see it from their next batch.
+    pub fn apply(&self, config: DataplaneConfig) {
+        let before = self.snapshot.load();
+        let next = Snapshot::new(config, self.settings.workers, self.settings.mtu, &before);
+        self.snapshot.store(Arc::new(next));
+    }
+
+    /// Begins a batch: the worker takes up the newest topology.
+    #[inline]
+    pub fn resume(&self, worker: &mut Worker) {
+        self.epochs.resume(worker.id);
+        let newest = self.snapshot.load();
+        if !Arc::ptr_eq(&newest, &worker.snapshot) {
+            worker.snapshot = Arc::clone(&newest);
+        }
+        self.flows.refresh(&mut worker.flows);
+    }
+
+    /// The worker is about to sleep: it holds nothing that others would have to wait for.
+    pub fn park(&self, worker: &mut Worker) {
+        self.epochs.park(worker.id);
+    }
+
+    /// The next packet that the core itself originates.
+    pub fn poll_transmit(&self, worker: &mut Worker) -> Option<Transmit> {
+        worker.poll_transmit()
+    }
+
+    /// Counts a packet that the shell could not read or write at this interface.
+    pub fn count_drop(&self, worker: &mut Worker, at: EniIdx, reason: DropReason) {
+        worker.count_drop(at, reason);
+    }
 }

@@ -3,6 +3,9 @@
 //! ```text
 //! privileged::open_namespace(name) -> Namespace        existing ones are used, missing ones made
 //! privileged::open_tun(&namespace, &spec) -> Tun       `eni0`, configured and up
+//! Workers::start(dataplane, tuns, options)             packets flow; IoEvents come out
+//!   workers.add(eni, tun) / remove(eni) / wake()       changes; wake after Dataplane::apply
+//!   workers.stop()
 //! privileged::delete_namespace(name, id)               only what we made
 //! ```
 //!
@@ -10,12 +13,20 @@
 
 mod clock;
 mod error;
+mod event;
 mod link;
+mod mailbox;
 mod netns;
+mod outlet;
 pub mod privileged;
 mod tun;
+mod watch;
+mod worker;
+mod workers;
 
 pub use clock::Clock;
 pub use error::Error;
+pub use event::IoEvent;
 pub use netns::{NETNS_DIR, Namespace, NamespaceId, Removal};
 pub use tun::{LINK_NAME, Offload, TX_QUEUE_LEN, Tun, TunSpec};
+pub use workers::{WorkerOptions, Workers};

@@ -2,10 +2,29 @@
 //!
 //! Nothing here has state or a clock. Every function is total: hostile bytes end in an `Err`, never in a panic.
 #![deny(clippy::disallowed_types, clippy::disallowed_methods)]
-#![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, unsafe_code)]
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    unsafe_code
+)]
 
 mod addr;
+pub mod checksum;
+pub mod icmp;
+mod packet;
+mod parse;
+mod rewrite;
+pub mod segment;
+pub mod tcp;
+mod tuple;
 mod vnet;
 
 pub use addr::Addr;
+pub use packet::Packet;
+pub use parse::{Headers, ParseError, Transport};
+pub use rewrite::rewrite;
+pub use tcp::Segment;
+pub use tuple::{FiveTuple, Protocol};
 pub use vnet::{GsoType, VnetHeader};

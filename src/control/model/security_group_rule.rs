@@ -35,13 +35,13 @@ const INGRESS: Words = Words {
     direction: "ingress",
     security_group_id: "SourceSecurityGroupId",
     prefix_list_id: "SourcePrefixListId",
-    choices: "CidrIp, CidrIpv6 and SourceSecurityGroupId",
+    choices: "CidrIp, CidrIpv6 or SourceSecurityGroupId",
 };
 const EGRESS: Words = Words {
     direction: "egress",
     security_group_id: "DestinationSecurityGroupId",
     prefix_list_id: "DestinationPrefixListId",
-    choices: "CidrIp, CidrIpv6 and DestinationSecurityGroupId",
+    choices: "CidrIp, CidrIpv6 or DestinationSecurityGroupId",
 };
 
 impl ControlState {

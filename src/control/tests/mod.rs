@@ -1,0 +1,233 @@
+//! Tests of the control plane by its commands: what they make, what they refuse, and what compiles out of it.
+
+mod made;
+mod refused;
+mod scale;
+mod w1;
+
+use super::command::*;
+use super::*;
+
+/// A state and short words for the commands that tests need. Each command's token is the name given first.
+struct Account {
+    state: ControlState,
+}
+
+impl Account {
+    fn new() -> Self {
+        let owner = Owner::new("000000000000", "ap-northeast-1").unwrap();
+        Self {
+            state: ControlState::new(owner),
+        }
+    }
+
+    /// Executes what must succeed.
+    #[track_caller]
+    fn done(&mut self, command: Command) -> Created {
+        self.state.execute(command).unwrap()
+    }
+
+    /// Executes what must be refused; the state must stay as it was.
+    #[track_caller]
+    fn refused(&mut self, command: Command) -> ControlError {
+        let before = format!("{:?}", self.state);
+        let error = self.state.execute(command).unwrap_err();
+        assert_eq!(before, format!("{:?}", self.state), "{error}");
+        error
+    }
+
+    #[track_caller]
+    fn vpc(&mut self, token: &str, cidr_block: &str) -> VpcId {
+        match self.done(Command::CreateVpc(vpc(token, cidr_block))) {
+            Created::Vpc(id) => id,
+            other => panic!("{other}"),
+        }
+    }
+
+    #[track_caller]
+    fn subnet(&mut self, token: &str, vpc_id: VpcId, cidr_block: &str, zone: &str) -> SubnetId {
+        match self.done(Command::CreateSubnet(subnet(
+            token, vpc_id, cidr_block, zone,
+        ))) {
+            Created::Subnet(id) => id,
+            other => panic!("{other}"),
+        }
+    }
+
+    #[track_caller]
+    fn group(&mut self, token: &str, vpc_id: VpcId) -> SecurityGroupId {
+        match self.done(Command::CreateSecurityGroup(group(token, vpc_id))) {
+            Created::SecurityGroup(id) => id,
+            other => panic!("{other}"),
+        }
+    }
+
+    #[track_caller]
+    fn instance(&mut self, command: RunInstance) -> InstanceId {
+        match self.done(Command::RunInstance(command)) {
+            Created::Instance(id) => id,
+            other => panic!("{other}"),
+        }
+    }
+
+    #[track_caller]
+    fn gateway(&mut self, command: CreateResourceGateway) -> ResourceGatewayId {
+        match self.done(Command::CreateResourceGateway(command)) {
+            Created::ResourceGateway(id) => id,
+            other => panic!("{other}"),
+        }
+    }
+
+    #[track_caller]
+    fn configuration(&mut self, command: CreateResourceConfiguration) -> ResourceConfigurationId {
+        match self.done(Command::CreateResourceConfiguration(command)) {
+            Created::ResourceConfiguration(id) => id,
+            other => panic!("{other}"),
+        }
+    }
+
+    #[track_caller]
+    fn endpoint(&mut self, command: CreateVpcEndpoint) -> VpcEndpointId {
+        match self.done(Command::CreateVpcEndpoint(command)) {
+            Created::VpcEndpoint(id) => id,
+            other => panic!("{other}"),
+        }
+    }
+}
+
+use super::id::*;
+
+fn vpc(token: &str, cidr_block: &str) -> CreateVpc {
+    CreateVpc {
+        client_token: token.into(),
+        cidr_block: cidr_block.into(),
+        ..CreateVpc::default()
+    }
+}
+
+fn subnet(token: &str, vpc_id: VpcId, cidr_block: &str, zone: &str) -> CreateSubnet {
+    CreateSubnet {
+        client_token: token.into(),
+        vpc_id,
+        cidr_block: cidr_block.into(),
+        availability_zone: Some(zone.into()),
+        tags: Tags::default(),
+    }
+}
+
+fn group(token: &str, vpc_id: VpcId) -> CreateSecurityGroup {
+    CreateSecurityGroup {
+        client_token: token.into(),
+        group_name: None,
+        group_description: "a test's".into(),
+        vpc_id,
+        tags: Tags::default(),
+    }
+}
+
+/// tcp 80 from nobody yet.
+fn ingress(token: &str, group_id: SecurityGroupId) -> AuthorizeSecurityGroupIngress {
+    AuthorizeSecurityGroupIngress {
+        client_token: token.into(),
+        group_id,
+        ip_protocol: "tcp".into(),
+        from_port: Some(80),
+        to_port: Some(80),
+        cidr_ip: None,
+        cidr_ipv6: None,
+        source_security_group_id: None,
+        source_prefix_list_id: None,
+        description: None,
+    }
+}
+
+/// tcp 80 to nobody yet, as a template has it.
+fn egress(token: &str, group_id: SecurityGroupId) -> AuthorizeSecurityGroupEgress {
+    AuthorizeSecurityGroupEgress {
+        client_token: token.into(),
+        group_id,
+        ip_protocol: "tcp".into(),
+        from_port: Some(80),
+        to_port: Some(80),
+        cidr_ip: None,
+        cidr_ipv6: None,
+        destination_security_group_id: None,
+        destination_prefix_list_id: None,
+        description: None,
+        replaces_default: true,
+    }
+}
+
+fn instance(token: &str, subnet_id: SubnetId) -> RunInstance {
+    RunInstance {
+        client_token: token.into(),
+        subnet_id,
+        private_ip_address: None,
+        security_group_ids: vec![],
+        source_dest_check: None,
+        user_data: None,
+        namespace: None,
+        tags: Tags::default(),
+    }
+}
+
+fn gateway(token: &str, vpc_identifier: VpcId, subnet_ids: &[SubnetId]) -> CreateResourceGateway {
+    CreateResourceGateway {
+        client_token: token.into(),
+        name: token.to_lowercase(),
+        vpc_identifier,
+        subnet_ids: subnet_ids.into(),
+        security_group_ids: vec![],
+        ip_address_type: None,
+        ipv4_addresses_per_eni: None,
+        tags: Tags::default(),
+    }
+}
+
+fn configuration(
+    token: &str,
+    gateway_id: ResourceGatewayId,
+    target: &str,
+) -> CreateResourceConfiguration {
+    CreateResourceConfiguration {
+        client_token: token.into(),
+        name: token.to_lowercase(),
+        resource_configuration_type: "SINGLE".into(),
+        resource_gateway_id: Some(gateway_id),
+        resource_configuration_definition: Some(ResourceConfigurationDefinition::IpResource(
+            target.into(),
+        )),
+        port_ranges: vec!["1-65535".into()],
+        protocol_type: Some("TCP".into()),
+        protocols: None,
+        idle_timeout: None,
+        tags: Tags::default(),
+    }
+}
+
+fn endpoint(
+    token: &str,
+    vpc_id: VpcId,
+    configuration_id: ResourceConfigurationId,
+    subnet_ids: &[SubnetId],
+) -> CreateVpcEndpoint {
+    CreateVpcEndpoint {
+        client_token: token.into(),
+        vpc_endpoint_type: Some("Resource".into()),
+        vpc_id,
+        resource_configuration_arn: Some(configuration_id),
+        subnet_ids: subnet_ids.into(),
+        security_group_ids: vec![],
+        ip_address_type: None,
+        private_dns_enabled: None,
+        addresses: vec![],
+        tags: Tags::default(),
+    }
+}
+
+fn tags(name: &str) -> Tags {
+    Tags(vec![Tag {
+        key: "Name".into(),
+        value: name.into(),
+    }])
+}

@@ -1,0 +1,93 @@
+//! The ENI layer: an elastic network interface owns its addresses, its groups, its counters and, where it has to be a
+//! host, a smoltcp stack. What the data plane does, it does between two of them.
+//!
+//! Invariant: an [`Eni`]'s counters and stack live as long as its [`EniIdx`], across snapshots.
+
+mod counters;
+mod stack;
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+pub(super) use counters::Counters;
+pub use counters::EniCounters;
+
+use super::config::{EniIdx, Interface, Role};
+use super::time::Instant;
+use crate::net::Addr;
+use stack::Stack;
+
+/// An elastic network interface.
+pub(super) struct Eni {
+    pub(super) idx: EniIdx,
+    pub(super) interface: Interface,
+    /// One per worker.
+    counters: Arc<[Counters]>,
+    /// The host behind an address that no instance answers for.
+    stack: Option<Arc<Mutex<Stack>>>,
+}
+
+impl Eni {
+    /// The interface as `interface` describes it; what `before` has counted and holds goes on.
+    pub(super) fn new(
+        idx: EniIdx,
+        interface: Interface,
+        workers: usize,
+        mtu: u16,
+        before: Option<&Self>,
+    ) -> Self {
+        let counters = match before {
+            Some(before) => Arc::clone(&before.counters),
+            None => (0..workers).map(|_| Counters::default()).collect(),
+        };
+        let stack = match (&interface.role, before) {
+            (
+                Role::Endpoint { .. },
+                Some(Self {
+                    stack: Some(stack),
+                    interface: same,
+                    ..
+                }),
+            ) if same.addresses == interface.addresses => Some(Arc::clone(stack)),
+            (Role::Endpoint { .. }, _) => {
+                Some(Arc::new(Mutex::new(Stack::new(&interface.addresses, mtu))))
+            }
+            (Role::Instance { .. } | Role::Gateway, _) => None,
+        };
+        Self {
+            idx,
+            interface,
+            counters,
+            stack,
+        }
+    }
+
+    /// Is this one of its addresses?
+    pub(super) fn owns(&self, address: Addr) -> bool {
+        self.interface.addresses.contains(&address)
+    }
+
+    /// What worker `worker` has counted here.
+    #[inline]
+    pub(super) fn counters(&self, worker: usize) -> Option<&Counters> {
+        self.counters.get(worker)
+    }
+
+    /// What all workers have counted here.
+    pub(super) fn totals(&self) -> EniCounters {
+        let mut totals = EniCounters::default();
+        for counters in self.counters.iter() {
+            counters.add_to(&mut totals);
+        }
+        totals
+    }
+
+    /// Hands a packet to the interface's own stack; gives the packets with which it answers.
+    pub(super) fn answer(&self, packet: &[u8], now: Instant) -> Vec<Vec<u8>> {
+        match &self.stack {
+            Some(stack) => stack.lock().exchange(packet, now),
+            None => Vec::new(),
+        }
+    }
+}

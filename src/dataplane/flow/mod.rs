@@ -1,0 +1,16 @@
+//! Flows: a conversation with two sides, of which NAT is the difference.
+//!
+//! The flow *is* the security groups' state: what hits one has been admitted. `table` finds it, `slot` is its memory,
+//! `state` its life, `buckets` the concurrent index.
+
+mod buckets;
+mod key;
+mod slot;
+mod state;
+mod table;
+
+pub use key::FlowKey;
+pub use slot::{Flow, Side, Terms};
+pub use state::{Admission, State};
+pub use table::FlowTable;
+pub(super) use table::{FlowCache, OpenError};

@@ -1,0 +1,170 @@
+//! A flow's states, and what moves it between them (RFC 5382 for TCP, RFC 4787 for UDP, RFC 5508 for ICMP).
+//!
+//! | state | bits | lives for |
+//! |---|---|---|
+//! | half-open: the target has not answered | none | `transitory` |
+//! | open | `ANSWERED` | `idle` |
+//! | closing: FIN both ways, or an in-window RST | `FIN_*` both, or `RESET` | `transitory`; a SYN opens a new flow |
+//! | replaced: a new flow has taken its initiator's five-tuple | `REPLACED` | `transitory`; no packet passes |
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::super::time::Instant;
+use super::slot::{Activity, Flow, Side};
+use crate::net::tcp::{self, seq_le};
+use crate::net::{Headers, Packet, Segment, Transport};
+
+/// A set of state bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct State(pub(super) u32);
+
+impl State {
+    /// The target has answered (TCP: with a SYN-ACK).
+    pub const ANSWERED: Self = Self(1);
+    /// TCP: the initiator has sent its FIN.
+    pub const FIN_INITIATOR: Self = Self(2);
+    /// TCP: the target has sent its FIN.
+    pub const FIN_TARGET: Self = Self(4);
+    /// TCP: one side has sent a RST inside the other's window.
+    pub const RESET: Self = Self(8);
+    /// A new flow has taken over the initiator's five-tuple.
+    pub const REPLACED: Self = Self(16);
+    /// It is in the table: set when both its keys lead to it, gone when it is swept.
+    pub(super) const LIVE: Self = Self(32);
+
+    /// Are all of `bits` set?
+    #[inline]
+    pub const fn has(self, bits: Self) -> bool {
+        self.0 & bits.0 == bits.0
+    }
+
+    /// Has the conversation ended?
+    #[inline]
+    pub const fn closing(self) -> bool {
+        const BOTH_FINS: State = State(State::FIN_INITIATOR.0 | State::FIN_TARGET.0);
+        self.has(BOTH_FINS) || self.has(Self::RESET) || self.has(Self::REPLACED)
+    }
+
+    /// Does the idle timeout count, and not the transitory one?
+    #[inline]
+    pub const fn lasting(self) -> bool {
+        self.has(Self::ANSWERED) && !self.closing()
+    }
+
+    /// What a person calls it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            _ if self.has(Self::REPLACED) => "replaced",
+            _ if self.has(Self::RESET) => "reset",
+            _ if self.closing() => "closing",
+            _ if self.has(Self::ANSWERED) => "established",
+            _ => "half-open",
+        }
+    }
+}
+
+/// What a packet that hit a flow may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// It belongs to the flow.
+    Pass,
+    /// It opens a new conversation over a closing one: treat it as a first packet.
+    Reopens,
+    /// The flow has expired: the packet belongs to none.
+    Expired,
+    /// The target tries to open a connection along a flow.
+    Reversed,
+}
+
+impl Flow {
+    /// Decides whether a packet of `side` may pass, and if so counts it and lets it move the state.
+    #[inline]
+    pub fn admit(&self, side: Side, headers: &Headers, now: Instant) -> Admission {
+        let state = self.state();
+        if state.has(State::REPLACED) || self.expired(side, now) {
+            return Admission::Expired;
+        }
+        if let Transport::Tcp(segment) = &headers.transport
+            && segment.opens()
+        {
+            // Inside a VPC both sides may open connections; through an endpoint only the consumer.
+            match (side, state.closing(), self.via()) {
+                (Side::Target, _, Some(_)) => return Admission::Reversed,
+                (_, true, _) => return Admission::Reopens,
+                _ => {}
+            }
+        }
+        self.count(side, headers.len, now);
+        match &headers.transport {
+            Transport::Tcp(segment) => self.track(side, segment),
+            _ if side == Side::Target => self.enter(State::ANSWERED),
+            _ => {}
+        }
+        Admission::Pass
+    }
+
+    /// Follows a connection's sequence numbers and state.
+    #[inline]
+    pub(super) fn track(&self, side: Side, segment: &Segment) {
+        if segment.has(Segment::RST) {
+            if self.in_window(side, segment) {
+                self.enter(State::RESET);
+            }
+            return;
+        }
+        let own = self.activity(side);
+        if seq_le(own.seq_end.load(Relaxed), segment.seq_end()) || own.seq_end.load(Relaxed) == 0 {
+            own.seq_end.store(segment.seq_end(), Relaxed);
+        }
+        if segment.has(Segment::ACK) {
+            let scale = if segment.has(Segment::SYN) {
+                0
+            } else {
+                own.window_scale.load(Relaxed)
+            };
+            own.ack.store(segment.ack, Relaxed);
+            own.window
+                .store(u32::from(segment.window) << scale, Relaxed);
+        }
+        match side {
+            Side::Target if segment.has(Segment::ACK) => self.enter(State::ANSWERED),
+            _ => {}
+        }
+        if segment.has(Segment::FIN) {
+            self.enter(match side {
+                Side::Initiator => State::FIN_INITIATOR,
+                Side::Target => State::FIN_TARGET,
+            });
+        }
+    }
+
+    /// Would the other side accept this RST (RFC 9293, 3.10.7.3 and 3.10.7.4)? One that it would not must not end the flow.
+    fn in_window(&self, side: Side, rst: &Segment) -> bool {
+        let other = self.activity(side.other());
+        let window = other.window.load(Relaxed);
+        if window != Activity::SILENT {
+            let next = other.ack.load(Relaxed);
+            return rst.seq.wrapping_sub(next) <= window;
+        }
+        match side {
+            // SYN-SENT: the initiator accepts what acknowledges its SYN.
+            Side::Target => rst.has(Segment::ACK) && rst.ack == other.seq_end.load(Relaxed),
+            // The target has said nothing yet, so all that can be checked is that it is the SYN's sender.
+            Side::Initiator => rst.seq == self.activity(side).seq_end.load(Relaxed),
+        }
+    }
+
+    /// Reads the options of a SYN of `side`, and lowers its maximum segment size to what the flow's path takes.
+    #[inline]
+    pub fn adjust_syn(&self, side: Side, packet: &mut Packet<'_>, headers: &Headers) {
+        if let Transport::Tcp(segment) = &headers.transport
+            && segment.has(Segment::SYN)
+        {
+            let options = tcp::syn_options(packet.bytes(), headers.transport_at);
+            self.activity(side)
+                .window_scale
+                .store(options.window_scale.unwrap_or(0).into(), Relaxed);
+            tcp::clamp_mss(packet, headers, &options, self.mtu());
+        }
+    }
+}

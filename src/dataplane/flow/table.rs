@@ -1,0 +1,306 @@
+//! The flow table: shared by all workers, looked up without locks or shared writes.
+//!
+//! Invariant: both keys of a flow lead to it from [`FlowTable::open`] until it is swept, unless a newer flow has taken one
+//! of them over ([`State::REPLACED`]). A key is unique, so the target's key is also the NAT binding's reservation: a gateway
+//! address and port are free towards a target exactly when that key is not in the table.
+
+use std::collections::VecDeque;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use foldhash::fast::FixedState;
+use parking_lot::Mutex;
+use std::hash::{BuildHasher, Hasher};
+
+use super::super::epoch::Epochs;
+use super::super::time::Instant;
+use super::buckets::{Buckets, Place, Shard, find};
+use super::key::{FlowKey, Words};
+use super::slot::{Flow, Side, Terms};
+use super::state::State;
+
+const SHARD_BITS: u32 = 6;
+/// Flows come in chunks of 256 KiB, made when they are first needed and kept.
+const CHUNK: usize = 1024;
+
+/// All flows.
+pub struct FlowTable {
+    hasher: FixedState,
+    shards: Box<[Shard]>,
+    /// Rises when a shard grows.
+    version: AtomicU64,
+    chunks: Box<[OnceLock<Box<[Flow]>>]>,
+    places: Mutex<Places>,
+    live: AtomicUsize,
+    limit: usize,
+}
+
+/// Which places are free.
+#[derive(Default)]
+struct Places {
+    /// The first that has never been used.
+    fresh: u32,
+    free: Vec<u32>,
+    /// Places with the epoch that every worker must reach before they are free.
+    retired: VecDeque<(u64, u32)>,
+}
+
+/// A worker's view of the table's buckets; refreshed when a shard has grown.
+pub(in crate::dataplane) struct FlowCache {
+    version: u64,
+    buckets: Vec<Buckets>,
+}
+
+/// Why a flow did not open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::dataplane) enum OpenError {
+    /// The table is full.
+    Full,
+    /// None of the candidate keys for the target's side is free.
+    NoBinding,
+}
+
+impl FlowTable {
+    pub(in crate::dataplane) fn new(limit: usize, seed: u64) -> Self {
+        let limit = limit.min(u32::MAX as usize / 2);
+        Self {
+            hasher: FixedState::with_seed(seed),
+            shards: (0..1 << SHARD_BITS).map(|_| Shard::new()).collect(),
+            version: AtomicU64::new(0),
+            chunks: (0..limit.div_ceil(CHUNK))
+                .map(|_| OnceLock::new())
+                .collect(),
+            places: Mutex::default(),
+            live: AtomicUsize::new(0),
+            limit,
+        }
+    }
+
+    pub(in crate::dataplane) fn cache(&self) -> FlowCache {
+        FlowCache {
+            version: self.version.load(Ordering::Acquire),
+            buckets: self.shards.iter().map(Shard::buckets).collect(),
+        }
+    }
+
+    /// Takes up the buckets of shards that have grown; once per batch.
+    #[inline]
+    pub(in crate::dataplane) fn refresh(&self, cache: &mut FlowCache) {
+        if cache.version != self.version.load(Ordering::Acquire) {
+            *cache = self.cache();
+        }
+    }
+
+    /// How many flows there are.
+    pub fn len(&self) -> usize {
+        self.live.load(Ordering::Relaxed)
+    }
+
+    /// Is there none?
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The flow and side that this key belongs to. A miss in the worker's cached view is asked again of the table itself.
+    #[inline]
+    pub(in crate::dataplane) fn lookup(
+        &self,
+        cache: &FlowCache,
+        key: &FlowKey,
+    ) -> Option<(&Flow, Side)> {
+        let words = key.to_words();
+        let hash = self.hash(&words);
+        let buckets = cache.buckets.get(shard_of(hash))?;
+        match find(buckets, hash, |place| self.holds(place, &words)) {
+            Some(place) => Some((self.flow(place.flow)?, place.side)),
+            None => self.lookup_locked(&words, hash),
+        }
+    }
+
+    #[cold]
+    fn lookup_locked(&self, words: &Words, hash: u64) -> Option<(&Flow, Side)> {
+        let place = self
+            .shards
+            .get(shard_of(hash))?
+            .lock()
+            .find(hash, |place| self.holds(place, words))?;
+        Some((self.flow(place.flow)?, place.side))
+    }
+
+    /// Opens a flow for `initiator`; the target's side gets the first of `targets` that no flow has.
+    ///
+    /// A flow that `initiator` leads to (expired, or closing) is replaced. Inside a VPC the target's key follows from the
+    /// initiator's, so there it is taken over as well.
+    pub(in crate::dataplane) fn open(
+        &self,
+        initiator: &FlowKey,
+        targets: impl Iterator<Item = FlowKey>,
+        terms: &Terms,
+        epochs: &Epochs,
+        now: Instant,
+    ) -> Result<&Flow, OpenError> {
+        let number = self.take_place(epochs).ok_or(OpenError::Full)?;
+        let flow = self.make_flow(number).ok_or(OpenError::Full)?;
+        flow.fill(initiator, terms, now);
+        let target = Place {
+            flow: number,
+            side: Side::Target,
+        };
+        let bound = targets.into_iter().any(|key| {
+            flow.store_key(Side::Target, &key);
+            self.publish(&key, target, terms.via.is_none())
+        });
+        if !bound {
+            // No worker has seen it.
+            self.places.lock().free.push(number);
+            return Err(OpenError::NoBinding);
+        }
+        self.publish(
+            initiator,
+            Place {
+                flow: number,
+                side: Side::Initiator,
+            },
+            true,
+        );
+        flow.enter(State::LIVE);
+        self.live.fetch_add(1, Ordering::Relaxed);
+        Ok(flow)
+    }
+
+    /// Makes `key` lead to `place`; a key that leads elsewhere is taken over if `take_over`, else nothing happens: `false`.
+    fn publish(&self, key: &FlowKey, place: Place, take_over: bool) -> bool {
+        let words = key.to_words();
+        let hash = self.hash(&words);
+        let Some(shard) = self.shards.get(shard_of(hash)) else {
+            return false;
+        };
+        let mut shard = shard.lock();
+        match shard.find(hash, |place| self.holds(place, &words)) {
+            Some(_) if !take_over => return false,
+            Some(old) => {
+                shard.replace(hash, old, place);
+                if let Some(flow) = self.flow(old.flow) {
+                    flow.enter(State::REPLACED);
+                }
+            }
+            None => {
+                if shard.insert(hash, place) {
+                    self.version.fetch_add(1, Ordering::Release);
+                }
+            }
+        }
+        true
+    }
+
+    /// Visits the places `from..from + count`; removes the flows for which `ended` says so, after handing them over.
+    pub(in crate::dataplane) fn sweep(
+        &self,
+        from: usize,
+        count: usize,
+        epochs: &Epochs,
+        mut ended: impl FnMut(&Flow) -> bool,
+    ) {
+        for number in from..from + count {
+            let Some(flow) = self.flow(number as u32) else {
+                return;
+            };
+            let number = number as u32;
+            if !flow.is_live() || !ended(flow) {
+                continue;
+            }
+            flow.leave();
+            self.withdraw(
+                Place {
+                    flow: number,
+                    side: Side::Initiator,
+                },
+                flow,
+            );
+            self.withdraw(
+                Place {
+                    flow: number,
+                    side: Side::Target,
+                },
+                flow,
+            );
+            self.live.fetch_sub(1, Ordering::Relaxed);
+            let epoch = epochs.retire();
+            self.places.lock().retired.push_back((epoch, number));
+        }
+    }
+
+    /// All flows that are there now, in no order.
+    pub(in crate::dataplane) fn iter(&self) -> impl Iterator<Item = &Flow> {
+        (0..self.extent() as u32).filter_map(|number| {
+            let flow = self.flow(number)?;
+            flow.is_live().then_some(flow)
+        })
+    }
+
+    /// One more than the highest place ever used.
+    pub(in crate::dataplane) fn extent(&self) -> usize {
+        self.places.lock().fresh as usize
+    }
+
+    fn withdraw(&self, place: Place, flow: &Flow) {
+        let hash = self.hash(&flow.key(place.side).to_words());
+        if let Some(shard) = self.shards.get(shard_of(hash)) {
+            shard.lock().remove(hash, place);
+        }
+    }
+
+    fn take_place(&self, epochs: &Epochs) -> Option<u32> {
+        let mut places = self.places.lock();
+        if let Some(number) = places.free.pop() {
+            return Some(number);
+        }
+        if let Some((epoch, number)) = places.retired.front().copied()
+            && epoch <= epochs.reached()
+        {
+            places.retired.pop_front();
+            return Some(number);
+        }
+        let number = places.fresh;
+        ((number as usize) < self.limit).then(|| {
+            places.fresh += 1;
+            number
+        })
+    }
+
+    #[inline]
+    fn flow(&self, number: u32) -> Option<&Flow> {
+        self.chunks
+            .get(number as usize / CHUNK)?
+            .get()?
+            .get(number as usize % CHUNK)
+    }
+
+    fn make_flow(&self, number: u32) -> Option<&Flow> {
+        let chunk = self.chunks.get(number as usize / CHUNK)?;
+        chunk
+            .get_or_init(|| (0..CHUNK).map(|_| Flow::default()).collect())
+            .get(number as usize % CHUNK)
+    }
+
+    #[inline]
+    fn holds(&self, place: Place, words: &Words) -> bool {
+        self.flow(place.flow)
+            .is_some_and(|flow| flow.is(place.side, words))
+    }
+
+    #[inline]
+    fn hash(&self, words: &Words) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
+        for word in words {
+            hasher.write_u64(*word);
+        }
+        hasher.finish()
+    }
+}
+
+/// The low bits choose the shard; the entry keeps the high ones.
+#[inline]
+const fn shard_of(hash: u64) -> usize {
+    (hash & ((1 << SHARD_BITS) - 1)) as usize
+}

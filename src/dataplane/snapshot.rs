@@ -1,0 +1,121 @@
+//! The topology as packets see it: immutable, replaced as a whole, looked at once per batch.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use foldhash::fast::FixedState;
+use ipnet::IpNet;
+
+use super::config::{DataplaneConfig, EniIdx, Interface, Resource, Role, Vpc, VpcIdx};
+use super::eni::Eni;
+use super::groups::Groups;
+use super::idx::Table;
+use super::verdict::DropReason;
+use crate::net::Addr;
+
+/// One state of the configuration.
+#[derive(Default)]
+pub(super) struct Snapshot {
+    pub(super) enis: Table<Interface, Arc<Eni>>,
+    pub(super) vpcs: Vpcs,
+    pub(super) groups: Groups,
+    pub(super) resources: Table<Resource>,
+}
+
+/// The `local` route of every VPC.
+#[derive(Default)]
+pub(super) struct Vpcs {
+    table: Table<Vpc, Routes>,
+}
+
+struct Routes {
+    cidrs: Vec<IpNet>,
+    addresses: HashMap<Addr, EniIdx, FixedState>,
+}
+
+impl Snapshot {
+    /// The snapshot of `config`; interfaces that were there `before` keep their counters and stacks.
+    pub(super) fn new(config: DataplaneConfig, workers: usize, mtu: u16, before: &Self) -> Self {
+        let groups = Groups::new(
+            config.groups,
+            config.enis.iter().map(|(_, interface)| interface),
+        );
+        let vpcs = Vpcs::new(config.vpcs, &config.enis);
+        let mut enis = Table::new();
+        for (idx, interface) in config.enis.into_entries() {
+            let before = before.enis.get(idx).map(Arc::as_ref);
+            enis.insert(
+                idx,
+                Arc::new(Eni::new(idx, interface, workers, mtu, before)),
+            );
+        }
+        Self {
+            enis,
+            vpcs,
+            groups,
+            resources: config.resources,
+        }
+    }
+
+    /// The interface at `idx`.
+    #[inline]
+    pub(super) fn eni(&self, idx: EniIdx) -> Result<&Eni, DropReason> {
+        self.enis
+            .get(idx)
+            .map(Arc::as_ref)
+            .ok_or(DropReason::InterfaceGone)
+    }
+
+    /// The interface that has this address in this VPC.
+    pub(super) fn route(&self, vpc: VpcIdx, destination: Addr) -> Result<&Eni, DropReason> {
+        self.eni(self.vpcs.lookup(vpc, destination)?)
+    }
+
+    /// The gateway's interface and the resource behind an endpoint's; `None` if one of them is not there.
+    pub(super) fn provider(&self, endpoint: &Eni) -> Option<(&Eni, &Resource)> {
+        match endpoint.interface.role {
+            Role::Endpoint { resource, gateway } => {
+                Some((self.enis.get(gateway)?, self.resources.get(resource)?))
+            }
+            Role::Instance { .. } | Role::Gateway => None,
+        }
+    }
+}
+
+impl Vpcs {
+    fn new(vpcs: Table<Vpc>, enis: &Table<Interface>) -> Self {
+        let mut table = Table::new();
+        for (idx, vpc) in vpcs.into_entries() {
+            table.insert(
+                idx,
+                Routes {
+                    cidrs: vpc.cidrs,
+                    addresses: HashMap::default(),
+                },
+            );
+        }
+        for (idx, interface) in enis.iter() {
+            if let Some(routes) = table.get_mut(interface.vpc) {
+                routes
+                    .addresses
+                    .extend(interface.addresses.iter().map(|address| (*address, idx)));
+            }
+        }
+        Self { table }
+    }
+
+    fn lookup(&self, vpc: VpcIdx, destination: Addr) -> Result<EniIdx, DropReason> {
+        let routes = self.table.get(vpc).ok_or(DropReason::NoRoute)?;
+        match routes.addresses.get(&destination) {
+            Some(eni) => Ok(*eni),
+            None if routes
+                .cidrs
+                .iter()
+                .any(|cidr| cidr.contains(&destination.ip())) =>
+            {
+                Err(DropReason::NoSuchAddress)
+            }
+            None => Err(DropReason::NoRoute),
+        }
+    }
+}

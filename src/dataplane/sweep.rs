@@ -1,0 +1,83 @@
+//! Reclaiming flows whose time is over, a bounded piece at a time.
+//!
+//! Whether a flow has expired is decided when a packet asks ([`Flow::admit`](super::flow::Flow::admit)), to the microsecond.
+//! Sweeping only takes the memory back: so there are no timers, nothing to do per packet, and no pause.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+use super::flow::{Flow, Side};
+use super::time::Instant;
+use super::worker::Worker;
+use super::{Dataplane, Deadline, Reason};
+
+/// Places looked at in one go: some ten microseconds.
+const PIECE: usize = 1024;
+/// How often every place is looked at.
+const PERIOD: Duration = Duration::from_secs(5);
+
+/// How far the sweep has come; whichever worker is awake does the next piece.
+#[derive(Default)]
+pub(super) struct Sweep {
+    due: AtomicU64,
+    next: AtomicUsize,
+}
+
+impl Dataplane {
+    /// When [`Dataplane::handle_timeout`] has something to do; `None` while nothing is under way.
+    pub fn poll_timeout(&self, _worker: &Worker) -> Option<Deadline> {
+        let at = Instant(self.sweep.due.load(Relaxed));
+        (!self.flows.is_empty()).then_some(Deadline {
+            at,
+            reason: Reason::Sweep,
+        })
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&self, worker: &mut Worker, now: Instant) {
+        let due = self.sweep.due.load(Relaxed);
+        if now.0 < due {
+            return;
+        }
+        let extent = self.flows.extent();
+        let pieces = extent.div_ceil(PIECE).max(1);
+        let next_due = now + PERIOD / pieces as u32;
+        if self
+            .sweep
+            .due
+            .compare_exchange(due, next_due.0, Relaxed, Relaxed)
+            .is_err()
+        {
+            return;
+        }
+        let from = self.sweep.next.load(Relaxed) % (pieces * PIECE);
+        self.sweep.next.store(from + PIECE, Relaxed);
+        self.flows.sweep(
+            from,
+            PIECE.min(extent.saturating_sub(from)),
+            &self.epochs,
+            |flow| {
+                let ended = flow.expired(Side::Initiator, now);
+                if ended {
+                    self.settle(worker, flow);
+                }
+                ended
+            },
+        );
+    }
+
+    /// Adds what a flow has carried to the counters of the interfaces that it passed through on its way.
+    fn settle(&self, worker: &Worker, flow: &Flow) {
+        for (idx, received, sent) in self.passed_through(&worker.snapshot, flow) {
+            if let Some(counters) = worker
+                .snapshot
+                .eni(idx)
+                .ok()
+                .and_then(|eni| worker.counters(eni))
+            {
+                counters.received(flow.packets(received), flow.bytes(received));
+                counters.sent(flow.packets(sent), flow.bytes(sent));
+            }
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! What one worker thread owns: its view of the topology and the flow table, its randomness, its transmit queue.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+use super::config::EniIdx;
+use super::eni::{Counters, Eni};
+use super::first::Dropped;
+use super::flow::FlowCache;
+use super::snapshot::Snapshot;
+use super::verdict::DropReason;
+
+/// The `&mut` part of the data plane's grammar; see [`Dataplane`](super::Dataplane).
+pub struct Worker {
+    pub(super) id: usize,
+    pub(super) snapshot: Arc<Snapshot>,
+    pub(super) flows: FlowCache,
+    pub(super) random: ChaCha8Rng,
+    transmits: VecDeque<Transmit>,
+}
+
+/// A packet that the core itself originates: plain IP, its checksums complete, to be written to an interface's TUN.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transmit {
+    /// Whose TUN.
+    pub to: EniIdx,
+    /// The IP packet.
+    pub bytes: Vec<u8>,
+}
+
+impl Worker {
+    pub(super) fn new(id: usize, seed: u64, snapshot: Arc<Snapshot>, flows: FlowCache) -> Self {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        random.set_stream(id as u64);
+        Self {
+            id,
+            snapshot,
+            flows,
+            random,
+            transmits: VecDeque::new(),
+        }
+    }
+
+    /// This worker's counters of an interface.
+    #[inline]
+    pub(super) fn counters<'a>(&self, eni: &'a Eni) -> Option<&'a Counters> {
+        eni.counters(self.id)
+    }
+
+    /// Counts a packet that an instance sent.
+    #[inline]
+    pub(super) fn count_sent(&self, from: EniIdx, len: usize) {
+        if let Some(counters) = self
+            .snapshot
+            .eni(from)
+            .ok()
+            .and_then(|eni| self.counters(eni))
+        {
+            counters.sent(1, len as u64);
+        }
+    }
+
+    /// Counts a packet that an instance is about to receive, if it is still there.
+    #[inline]
+    pub(super) fn count_received(&self, to: EniIdx, len: usize) -> Result<(), Dropped> {
+        let eni = self
+            .snapshot
+            .eni(to)
+            .map_err(|reason| Dropped::new(to, reason))?;
+        if let Some(counters) = self.counters(eni) {
+            counters.received(1, len as u64);
+        }
+        Ok(())
+    }
+
+    /// Counts a packet that ended at an interface.
+    pub(super) fn count_drop(&self, at: EniIdx, reason: DropReason) {
+        if let Some(counters) = self
+            .snapshot
+            .eni(at)
+            .ok()
+            .and_then(|eni| self.counters(eni))
+        {
+            counters.dropped(reason);
+        }
+    }
+
+    /// Queues a packet for an instance.
+    pub(super) fn transmit(&mut self, to: EniIdx, bytes: Vec<u8>) {
+        if let Some(counters) = self
+            .snapshot
+            .eni(to)
+            .ok()
+            .and_then(|eni| self.counters(eni))
+        {
+            counters.received(1, bytes.len() as u64);
+        }
+        self.transmits.push_back(Transmit { to, bytes });
+    }
+
+    pub(super) fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.transmits.pop_front()
+    }
+}

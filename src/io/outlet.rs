@@ -1,0 +1,178 @@
+//! Writing: which TUN an interface has, and what its kernel takes.
+//!
+//! A super-packet goes out whole. It is cut in software where the target TUN has no vnet headers, and where the kernel
+//! refuses super-packets.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use rustix::io::Errno;
+use zerocopy::FromBytes;
+
+use super::tun::Tun;
+use crate::dataplane::config::Interface;
+use crate::dataplane::{DropReason, EniIdx, Table};
+use crate::net::segment::{Cutter, complete};
+use crate::net::{GsoType, VnetHeader};
+
+/// Refusals without a single acceptance after which the kernel is held to be one that takes none. More than one, so that a
+/// malformed packet of a hostile neighbour does not decide it.
+const REFUSALS: u32 = 8;
+
+/// What the kernel has shown of its willingness to take super-packets of one kind.
+#[derive(Debug, Default)]
+struct Acceptance {
+    accepted: AtomicBool,
+    refused: AtomicU32,
+}
+
+/// What the kernel takes; one for all workers.
+#[derive(Debug, Default)]
+pub(super) struct Kernel {
+    tcp: Acceptance,
+    udp: Acceptance,
+}
+
+impl Acceptance {
+    /// Must super-packets be cut before writing?
+    #[inline]
+    fn refuses(&self) -> bool {
+        !self.accepted.load(Ordering::Relaxed) && self.refused.load(Ordering::Relaxed) >= REFUSALS
+    }
+
+    #[inline]
+    fn accept(&self) {
+        // A shared line is written once, not per packet.
+        if !self.accepted.load(Ordering::Relaxed) {
+            self.accepted.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts a refusal; true for the one that decides.
+    fn refuse(&self) -> bool {
+        !self.accepted.load(Ordering::Relaxed)
+            && self.refused.fetch_add(1, Ordering::Relaxed) + 1 == REFUSALS
+    }
+}
+
+impl Kernel {
+    fn acceptance(&self, header: &VnetHeader) -> &Acceptance {
+        match GsoType::from_wire(header.gso_type) {
+            Some(GsoType::UdpL4) => &self.udp,
+            _ => &self.tcp,
+        }
+    }
+}
+
+/// A worker's way out: every interface's TUN, whoever reads it.
+pub(super) struct Outlet {
+    tuns: Table<Interface, Arc<Tun>>,
+    kernel: Arc<Kernel>,
+    /// One piece of a super-packet.
+    scratch: Box<[u8]>,
+}
+
+/// What became of a write that did not simply succeed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// The packet is lost.
+    Lost(DropReason),
+    /// It arrived, but from now on all of its kind will be cut in software.
+    Fallback(GsoType),
+}
+
+const GONE: Failure = Failure::Lost(DropReason::InterfaceGone);
+const LOST: Failure = Failure::Lost(DropReason::WriteFailed);
+
+impl Outlet {
+    pub(super) fn new(kernel: Arc<Kernel>) -> Self {
+        Self {
+            tuns: Table::new(),
+            kernel,
+            scratch: vec![0; 65_536].into(),
+        }
+    }
+
+    pub(super) fn add(&mut self, eni: EniIdx, tun: Arc<Tun>) {
+        self.tuns.insert(eni, tun);
+    }
+
+    pub(super) fn remove(&mut self, eni: EniIdx) {
+        self.tuns.take(eni);
+    }
+
+    /// Writes [vnet header][packet] to the interface's TUN.
+    #[inline]
+    pub(super) fn send(&mut self, to: EniIdx, buffer: &mut [u8]) -> Result<(), Failure> {
+        let tun = self.tuns.get(to).ok_or(GONE)?;
+        let (header, packet) = VnetHeader::mut_from_prefix(buffer).map_err(|_| LOST)?;
+        let header = *header;
+        match (
+            tun.has_vnet_header(),
+            header.gso_type == GsoType::None as u8,
+        ) {
+            (true, true) => tun.write(buffer).map_err(reason),
+            (true, false) => {
+                let acceptance = self.kernel.acceptance(&header);
+                send_super(tun, acceptance, &header, buffer, &mut self.scratch)
+            }
+            (false, true) => {
+                complete(&header, packet).map_err(|_| LOST)?;
+                tun.write(packet).map_err(reason)
+            }
+            (false, false) => cut(tun, &header, packet, &mut self.scratch),
+        }
+    }
+
+    /// Writes a finished packet of the core's own.
+    pub(super) fn send_bare(&self, to: EniIdx, packet: &[u8]) -> Result<(), Failure> {
+        let tun = self.tuns.get(to).ok_or(GONE)?;
+        tun.write_bare(packet).map_err(reason)
+    }
+}
+
+/// Writes a super-packet whole, if the kernel takes it.
+#[inline]
+fn send_super(
+    tun: &Tun,
+    acceptance: &Acceptance,
+    header: &VnetHeader,
+    buffer: &[u8],
+    scratch: &mut [u8],
+) -> Result<(), Failure> {
+    let packet = buffer.get(VnetHeader::LEN..).unwrap_or_default();
+    if acceptance.refuses() {
+        return cut(tun, header, packet, scratch);
+    }
+    match tun.write(buffer) {
+        Ok(()) => {
+            acceptance.accept();
+            Ok(())
+        }
+        Err(Errno::INVAL) => {
+            let fallback = acceptance.refuse();
+            cut(tun, header, packet, scratch)?;
+            match GsoType::from_wire(header.gso_type) {
+                Some(kind) if fallback => Err(Failure::Fallback(kind)),
+                _ => Ok(()),
+            }
+        }
+        Err(errno) => Err(reason(errno)),
+    }
+}
+
+fn cut(tun: &Tun, header: &VnetHeader, packet: &[u8], scratch: &mut [u8]) -> Result<(), Failure> {
+    let mut cutter = Cutter::new(header, packet, scratch).map_err(|_| LOST)?;
+    while let Some(piece) = cutter.next() {
+        tun.write_bare(piece).map_err(reason)?;
+    }
+    Ok(())
+}
+
+fn reason(errno: Errno) -> Failure {
+    match errno {
+        // The link has been deleted.
+        Errno::BADFD => GONE,
+        _ => LOST,
+    }
+}

@@ -1,0 +1,342 @@
+//! A worker thread: it reads its TUNs, has the core decide, and writes at once.
+//!
+//! Recently busy TUNs are polled with non-blocking reads, for a bounded budget of empty rounds after their traffic stops;
+//! the others wait in epoll. With no busy TUN the thread sleeps there. Invariants: a TUN is read by one worker, so that
+//! packets keep their order; a worker that sleeps holds nothing of the core's.
+
+use std::sync::Arc;
+
+use rustix::buffer::spare_capacity;
+use rustix::event::{Timespec, epoll};
+use rustix::fd::OwnedFd;
+use rustix::io::Errno;
+use rustix::thread::sched_yield;
+use tokio::sync::mpsc::UnboundedSender;
+use zerocopy::FromBytes;
+
+use super::clock::Clock;
+use super::error::Error;
+use super::event::IoEvent;
+use super::mailbox::{Mailbox, Message};
+use super::outlet::{Failure, Outlet};
+use super::tun::Tun;
+use crate::dataplane::config::Interface;
+use crate::dataplane::{Dataplane, EniIdx, Instant, Table, Verdict, Worker};
+use crate::net::{Packet, VnetHeader};
+
+/// Packets from one TUN before the next has its turn.
+const BATCH: usize = 64;
+/// Empty rounds, with a yield between them, before a TUN goes back to epoll; shared among the busy ones.
+const EMPTY_ROUNDS: usize = 50;
+/// Rounds between two looks at the TUNs that wait in epoll, while others are busy.
+const EPOLL_EVERY: u32 = 8;
+/// The longest sleep, in microseconds: far below what epoll's milliseconds can count.
+const LONGEST_SLEEP: u64 = 60 * 60 * 1_000_000;
+/// What epoll says of the mailbox; no interface has this index.
+const MAILBOX: u64 = u64::MAX;
+/// A vnet header and the largest packet.
+const BUFFER: usize = VnetHeader::LEN + 65_536;
+
+/// What all workers share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) mailboxes: Vec<Mailbox>,
+    pub(super) events: UnboundedSender<IoEvent>,
+}
+
+impl Shared {
+    pub(super) fn report(&self, event: IoEvent) {
+        // Nobody listens any more once the daemon is on its way out.
+        let _ = self.events.send(event);
+    }
+}
+
+/// A thread's own state.
+pub(super) struct Thread {
+    id: usize,
+    dataplane: Arc<Dataplane>,
+    worker: Worker,
+    clock: Clock,
+    shared: Arc<Shared>,
+    epoll: OwnedFd,
+    /// The TUNs that this worker reads.
+    readers: Table<Interface, Arc<Tun>>,
+    reader_count: usize,
+    /// Those of them that are polled.
+    busy: Vec<Busy>,
+    outlet: Outlet,
+    buffer: Box<[u8]>,
+}
+
+/// A TUN with recent traffic.
+struct Busy {
+    eni: EniIdx,
+    tun: Arc<Tun>,
+    empty_rounds: usize,
+}
+
+/// How reading a TUN ended.
+enum Drained {
+    Packets(usize),
+    Gone(Errno),
+}
+
+impl Thread {
+    pub(super) fn new(
+        id: usize,
+        dataplane: Arc<Dataplane>,
+        clock: Clock,
+        shared: Arc<Shared>,
+        outlet: Outlet,
+    ) -> Result<Self, Error> {
+        let failed = |errno: Errno| Error::Thread {
+            doing: "set up epoll",
+            source: errno.into(),
+        };
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(failed)?;
+        let data = epoll::EventData::new_u64(MAILBOX);
+        let bell = &shared.mailboxes[id];
+        epoll::add(&epoll, bell, data, epoll::EventFlags::IN).map_err(failed)?;
+        Ok(Self {
+            id,
+            worker: dataplane.worker(id),
+            dataplane,
+            clock,
+            shared,
+            epoll,
+            readers: Table::new(),
+            reader_count: 0,
+            busy: Vec::new(),
+            outlet,
+            buffer: vec![0; BUFFER].into(),
+        })
+    }
+
+    /// Carries packets until it is told to stop.
+    pub(super) fn run(mut self) -> Result<(), Error> {
+        let mut woken = Vec::with_capacity(64);
+        for round in 0u32.. {
+            for message in self.mailbox().take() {
+                match message {
+                    Message::Stop => return Ok(()),
+                    message => self.change(message)?,
+                }
+            }
+            self.dataplane.resume(&mut self.worker);
+            let now = self.clock.now();
+            let packets = self.read_busy(now);
+            self.run_timers(now);
+            self.transmit();
+            if self.busy.is_empty() {
+                let sleep = self.sleep();
+                self.dataplane.park(&mut self.worker);
+                self.wait(&mut woken, sleep)?;
+                continue;
+            }
+            if packets == 0 {
+                sched_yield();
+            }
+            if self.busy.len() < self.reader_count && round.is_multiple_of(EPOLL_EVERY) {
+                self.wait(&mut woken, Some(Timespec::default()))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn mailbox(&self) -> &Mailbox {
+        &self.shared.mailboxes[self.id]
+    }
+
+    fn change(&mut self, message: Message) -> Result<(), Error> {
+        match message {
+            Message::Add { eni, tun, reads } => {
+                self.outlet.add(eni, tun.clone());
+                if reads {
+                    self.start_reading(eni, tun)?;
+                }
+            }
+            Message::Remove { eni, .. } => {
+                self.stop_reading(eni);
+                self.outlet.remove(eni);
+            }
+            Message::Wake | Message::Stop => {}
+        }
+        Ok(())
+    }
+
+    fn start_reading(&mut self, eni: EniIdx, tun: Arc<Tun>) -> Result<(), Error> {
+        let token = u64::from(eni.generation()) << 32 | u64::from(eni.index());
+        let data = epoll::EventData::new_u64(token);
+        epoll::add(&self.epoll, &*tun, data, epoll::EventFlags::IN).map_err(|errno| {
+            Error::Thread {
+                doing: "watch a TUN",
+                source: errno.into(),
+            }
+        })?;
+        self.readers.insert(eni, tun);
+        self.reader_count += 1;
+        Ok(())
+    }
+
+    fn stop_reading(&mut self, eni: EniIdx) {
+        if let Some(tun) = self.readers.take(eni) {
+            // It fails only if epoll has lost it already.
+            let _ = epoll::delete(&self.epoll, &*tun);
+            self.reader_count -= 1;
+        }
+        self.busy.retain(|busy| busy.eni != eni);
+    }
+
+    /// Gives each busy TUN its turn; the number of packets read.
+    fn read_busy(&mut self, now: Instant) -> usize {
+        let budget = EMPTY_ROUNDS / self.busy.len().max(1);
+        let mut packets = 0;
+        let mut at = 0;
+        while at < self.busy.len() {
+            match self.read_batch(at, now) {
+                Drained::Packets(0) => {
+                    let busy = &mut self.busy[at];
+                    busy.empty_rounds += 1;
+                    match busy.empty_rounds > budget {
+                        true => drop(self.busy.swap_remove(at)),
+                        false => at += 1,
+                    }
+                }
+                Drained::Packets(count) => {
+                    packets += count;
+                    self.busy[at].empty_rounds = 0;
+                    at += 1;
+                }
+                Drained::Gone(errno) => self.lose(at, errno),
+            }
+        }
+        packets
+    }
+
+    /// Reads one TUN until it is empty or its turn is over; each packet is written before the next is read.
+    #[inline]
+    fn read_batch(&mut self, at: usize, now: Instant) -> Drained {
+        let Busy { eni, tun, .. } = &self.busy[at];
+        for count in 0..BATCH {
+            let length = match tun.read(&mut self.buffer) {
+                Ok(length) => length,
+                Err(Errno::AGAIN | Errno::INTR) => return Drained::Packets(count),
+                Err(errno) => return Drained::Gone(errno),
+            };
+            let buffer = &mut self.buffer[..length];
+            let Ok((header, bytes)) = VnetHeader::mut_from_prefix(buffer) else {
+                continue;
+            };
+            let mut packet = Packet::new(header, bytes);
+            let verdict = self
+                .dataplane
+                .handle_packet(&mut self.worker, *eni, &mut packet, now);
+            if let Verdict::Forward(to) = verdict
+                && let Err(failure) = self.outlet.send(to, buffer)
+            {
+                note(&self.dataplane, &mut self.worker, &self.shared, to, failure);
+            }
+        }
+        Drained::Packets(BATCH)
+    }
+
+    /// The link under a TUN has been deleted: nobody may write to it any more, and somebody should know.
+    fn lose(&mut self, at: usize, errno: Errno) {
+        let Busy { eni, tun, .. } = self.busy.swap_remove(at);
+        self.stop_reading(eni);
+        for mailbox in &self.shared.mailboxes {
+            mailbox.post(Message::Remove { eni, _passed: None });
+        }
+        self.shared.report(IoEvent::LinkGone {
+            eni,
+            namespace: tun.namespace().to_owned(),
+            error: errno.into(),
+        });
+    }
+
+    fn run_timers(&mut self, now: Instant) {
+        if let Some(deadline) = self.dataplane.poll_timeout(&self.worker)
+            && deadline.at <= now
+        {
+            self.dataplane.handle_timeout(&mut self.worker, now);
+        }
+    }
+
+    /// Writes what the core itself has to say.
+    fn transmit(&mut self) {
+        while let Some(transmit) = self.dataplane.poll_transmit(&mut self.worker) {
+            if let Err(failure) = self.outlet.send_bare(transmit.to, &transmit.bytes) {
+                note(
+                    &self.dataplane,
+                    &mut self.worker,
+                    &self.shared,
+                    transmit.to,
+                    failure,
+                );
+            }
+        }
+    }
+
+    /// How long until the core's next deadline? `None`: until something happens.
+    fn sleep(&self) -> Option<Timespec> {
+        let deadline = self.dataplane.poll_timeout(&self.worker)?;
+        let micros = deadline.at.0.saturating_sub(self.clock.now().0);
+        // Up to the next millisecond: waking just before the deadline would be a second waking.
+        let millis = micros.min(LONGEST_SLEEP).div_ceil(1000);
+        Some(Timespec {
+            tv_sec: (millis / 1000) as i64,
+            tv_nsec: (millis % 1000) as i64 * 1_000_000,
+        })
+    }
+
+    /// Waits in epoll; what has something to read is busy from now on.
+    fn wait(
+        &mut self,
+        woken: &mut Vec<epoll::Event>,
+        timeout: Option<Timespec>,
+    ) -> Result<(), Error> {
+        woken.clear();
+        match epoll::wait(&self.epoll, spare_capacity(woken), timeout.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => {
+                return Err(Error::Thread {
+                    doing: "wait in epoll",
+                    source: errno.into(),
+                });
+            }
+        }
+        for event in woken {
+            let token = event.data.u64();
+            if token == MAILBOX {
+                self.mailbox().silence();
+                continue;
+            }
+            let eni = EniIdx::new(token as u32, (token >> 32) as u32);
+            if let Some(tun) = self.readers.get(eni)
+                && self.busy.iter().all(|busy| busy.eni != eni)
+            {
+                self.busy.push(Busy {
+                    eni,
+                    tun: tun.clone(),
+                    empty_rounds: 0,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Counts or reports a write that did not simply succeed.
+#[cold]
+fn note(dataplane: &Dataplane, worker: &mut Worker, shared: &Shared, to: EniIdx, failure: Failure) {
+    match failure {
+        Failure::Lost(reason) => dataplane.count_drop(worker, to, reason),
+        Failure::Fallback(kind) => {
+            tracing::warn!(
+                ?kind,
+                "the kernel refuses super-packets: cutting them in software"
+            );
+            shared.report(IoEvent::SplitFallback { kind });
+        }
+    }
+}

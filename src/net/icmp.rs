@@ -1,0 +1,164 @@
+//! ICMP errors (RFC 792, 1191): making them, reading what they quote, and translating both (RFC 5508, 4.2).
+
+use super::checksum;
+use super::{Addr, FiveTuple, Headers, Packet, Protocol, Segment, Transport, VnetHeader, rewrite};
+
+/// An error that the data plane itself reports to a packet's sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unreachable {
+    /// Larger than the path's MTU, given in bytes (type 3, code 4; RFC 1191).
+    FragmentationNeeded {
+        /// What would fit.
+        mtu: u16,
+    },
+    /// Resources to forward it are exhausted (type 3, code 13, as RFC 6888 REQ-8 wants it).
+    AdministrativelyProhibited,
+}
+
+/// How many bytes behind the quoted IP header an error carries (RFC 792).
+const QUOTED_TRANSPORT: usize = 8;
+
+/// An IPv4 header without options, TTL 64, its checksum right.
+pub(super) fn ipv4_header(
+    src: [u8; 4],
+    dst: [u8; 4],
+    protocol: Protocol,
+    payload_len: usize,
+) -> [u8; 20] {
+    let ([l0, l1], [s0, s1, s2, s3], [d0, d1, d2, d3]) =
+        (((20 + payload_len) as u16).to_be_bytes(), src, dst);
+    let mut header = [
+        0x45, 0, l0, l1, 0, 0, 0x40, 0, 64, protocol.0, 0, 0, s0, s1, s2, s3, d0, d1, d2, d3,
+    ];
+    let [c0, c1] = (!checksum::sum(&header)).to_be_bytes();
+    (header[10], header[11]) = (c0, c1);
+    header
+}
+
+/// The error about `packet`, from the address it was sent to (or `from`), back to its sender; `None` if it is an error itself.
+pub fn unreachable(packet: &Packet<'_>, headers: &Headers, error: Unreachable) -> Option<Vec<u8>> {
+    if headers.transport == Transport::IcmpError {
+        return None;
+    }
+    let quoted = packet
+        .bytes
+        .get(..headers.len.min(headers.transport_at + QUOTED_TRANSPORT))?;
+    let (code, [m0, m1]) = match error {
+        Unreachable::FragmentationNeeded { mtu } => (4, mtu.to_be_bytes()),
+        Unreachable::AdministrativelyProhibited => (13, [0, 0]),
+    };
+    let mut icmp = Vec::with_capacity(20 + 8 + quoted.len());
+    let (src, dst) = (
+        headers.tuple.dst.octets_v4()?,
+        headers.tuple.src.octets_v4()?,
+    );
+    icmp.extend_from_slice(&ipv4_header(src, dst, Protocol::ICMP, 8 + quoted.len()));
+    icmp.extend_from_slice(&[3, code, 0, 0, 0, 0, m0, m1]);
+    icmp.extend_from_slice(quoted);
+    set_checksum(icmp.get_mut(20..)?);
+    Some(icmp)
+}
+
+/// The tuple of the packet that an ICMP error quotes, as it was on this wire; `None` if the quote is unusable.
+pub fn quoted(packet: &Packet<'_>, headers: &Headers) -> Option<FiveTuple> {
+    Some(quoted_headers(packet.bytes.get(headers.transport_at + 8..headers.len)?)?.tuple)
+}
+
+/// Translates an ICMP error across a flow: the quoted packet becomes `quote`, and the error travels against it.
+pub fn translate(packet: &mut Packet<'_>, headers: &Headers, quote: &FiveTuple) {
+    let outer = FiveTuple {
+        src: quote.dst,
+        dst: quote.src,
+        ..headers.tuple
+    };
+    rewrite(packet, headers, &outer);
+    let Some(message) = packet.bytes.get_mut(headers.transport_at..headers.len) else {
+        return;
+    };
+    if let Some(inner) = message.get_mut(8..)
+        && let Some(inner_headers) = quoted_headers(inner)
+    {
+        rewrite(
+            &mut Packet::new(&mut VnetHeader::default(), inner),
+            &inner_headers,
+            quote,
+        );
+    }
+    set_checksum(message);
+}
+
+/// Completes an ICMP message's checksum.
+fn set_checksum(message: &mut [u8]) {
+    if let Some([_, _, c0, c1]) = message.first_chunk_mut::<4>() {
+        (*c0, *c1) = (0, 0);
+    }
+    let checksum = !checksum::sum(message);
+    if let Some([_, _, c0, c1]) = message.first_chunk_mut::<4>() {
+        [*c0, *c1] = checksum.to_be_bytes();
+    }
+}
+
+/// The headers of a quoted, and therefore truncated, packet: enough for [`rewrite`].
+fn quoted_headers(bytes: &[u8]) -> Option<Headers> {
+    let &[
+        first,
+        _,
+        _,
+        _,
+        _,
+        _,
+        f0,
+        f1,
+        _,
+        protocol,
+        _,
+        _,
+        s0,
+        s1,
+        s2,
+        s3,
+        d0,
+        d1,
+        d2,
+        d3,
+    ] = bytes.first_chunk::<20>()?;
+    let transport_at = usize::from(first & 0xf) * 4;
+    if first >> 4 != 4 || transport_at < 20 || u16::from_be_bytes([f0, f1]) & 0x1fff != 0 {
+        return None;
+    }
+    let &[p0, p1, p2, p3, i0, i1, _, _] = bytes
+        .get(transport_at..)?
+        .first_chunk::<QUOTED_TRANSPORT>()?;
+    let (port0, port1) = (u16::from_be_bytes([p0, p1]), u16::from_be_bytes([p2, p3]));
+    let id = u16::from_be_bytes([i0, i1]);
+    let (src_port, dst_port, transport) = match (Protocol(protocol), p0) {
+        (Protocol::TCP, _) => (port0, port1, Transport::Tcp(NO_SEGMENT)),
+        (Protocol::UDP, _) => (port0, port1, Transport::Udp),
+        (Protocol::ICMP, 8) => (id, 0, Transport::EchoRequest),
+        (Protocol::ICMP, 0) => (0, id, Transport::EchoReply),
+        _ => return None,
+    };
+    Some(Headers {
+        tuple: FiveTuple {
+            protocol: Protocol(protocol),
+            src: Addr::v4([s0, s1, s2, s3]),
+            src_port,
+            dst: Addr::v4([d0, d1, d2, d3]),
+            dst_port,
+        },
+        transport,
+        transport_at,
+        len: bytes.len(),
+        wire_len: bytes.len(),
+        payload_len: 0,
+    })
+}
+
+/// A quote ends before the fields that a [`Segment`] would describe.
+const NO_SEGMENT: Segment = Segment {
+    seq: 0,
+    ack: 0,
+    flags: 0,
+    window: 0,
+    payload_len: 0,
+};
