@@ -176,3 +176,90 @@ fn reason(errno: Errno) -> Failure {
         _ => LOST,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+    use zerocopy::IntoBytes;
+
+    use super::*;
+    use crate::io::Offload;
+
+    /// An outlet whose one interface leads to the other end of a socket.
+    fn outlet(offload: Offload) -> (Outlet, rustix::fd::OwnedFd) {
+        let (family, flags) = (AddressFamily::UNIX, SocketFlags::NONBLOCK);
+        let (ours, theirs) = socketpair(family, SocketType::SEQPACKET, flags, None).unwrap();
+        let mut outlet = Outlet::new(Arc::default());
+        outlet.add(eni(), Arc::new(Tun::stand_in(ours, offload)));
+        (outlet, theirs)
+    }
+
+    fn eni() -> EniIdx {
+        EniIdx::new(0, 0)
+    }
+
+    /// 3,000 bytes of TCP to be cut at 1,448, behind their vnet header.
+    fn super_packet() -> Vec<u8> {
+        let mut packet = Vec::new();
+        let builder = etherparse::PacketBuilder::ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64);
+        let builder = builder.tcp(1, 2, 3, 4);
+        builder.write(&mut packet, &[7; 3000]).unwrap();
+        let header = VnetHeader {
+            flags: VnetHeader::NEEDS_CSUM,
+            gso_type: GsoType::TcpV4 as u8,
+            hdr_len: 40,
+            gso_size: 1448,
+            csum_start: 20,
+            csum_offset: 16,
+        };
+        [header.as_bytes(), &packet].concat()
+    }
+
+    /// The lengths of the packets that came out.
+    fn lengths(theirs: &rustix::fd::OwnedFd) -> Vec<usize> {
+        let mut buffer = [0; 70_000];
+        std::iter::from_fn(|| rustix::io::read(theirs, &mut buffer).ok()).collect()
+    }
+
+    #[test]
+    fn a_super_packet_goes_out_whole_until_the_kernel_has_refused_too_often() {
+        let (mut outlet, theirs) = outlet(Offload::On);
+        outlet.send(eni(), &mut super_packet()).unwrap();
+        assert_eq!(lengths(&theirs), [10 + 40 + 3000]);
+
+        outlet.kernel = Arc::default();
+        let decided = (0..REFUSALS).filter(|_| outlet.kernel.tcp.refuse()).count();
+        assert_eq!(decided, 1);
+        outlet.send(eni(), &mut super_packet()).unwrap();
+        assert_eq!(
+            lengths(&theirs),
+            [10 + 40 + 1448, 10 + 40 + 1448, 10 + 40 + 104]
+        );
+    }
+
+    #[test]
+    fn a_kernel_that_has_accepted_one_is_not_given_up() {
+        let kernel = Kernel::default();
+        kernel.tcp.accept();
+        assert!((0..100).all(|_| !kernel.tcp.refuse()));
+        assert!(!kernel.tcp.refuses());
+    }
+
+    #[test]
+    fn without_vnet_headers_all_is_finished_in_software() {
+        let (mut outlet, theirs) = outlet(Offload::Off);
+        outlet.send(eni(), &mut super_packet()).unwrap();
+        assert_eq!(lengths(&theirs), [40 + 1448, 40 + 1448, 40 + 104]);
+        outlet.send_bare(eni(), &[0x45; 20]).unwrap();
+        assert_eq!(lengths(&theirs), [20]);
+    }
+
+    #[test]
+    fn an_interface_without_a_link_is_a_drop() {
+        let (mut outlet, _theirs) = outlet(Offload::On);
+        outlet.remove(eni());
+        assert_eq!(outlet.send(eni(), &mut super_packet()), Err(GONE));
+        let stranger = EniIdx::new(0, 1);
+        assert_eq!(outlet.send_bare(stranger, &[0x45; 20]), Err(GONE));
+    }
+}

@@ -82,6 +82,17 @@ impl Tun {
         })
     }
 
+    /// Something else that takes and gives whole packets, in place of the driver.
+    #[cfg(test)]
+    pub(super) fn stand_in(fd: OwnedFd, offload: Offload) -> Self {
+        Self {
+            fd,
+            namespace: "none".to_owned(),
+            namespace_id: NamespaceId { dev: 0, ino: 0 },
+            offload,
+        }
+    }
+
     /// The name of the namespace that it was made in.
     pub fn namespace(&self) -> &str {
         &self.namespace

@@ -1,12 +1,47 @@
-//! Tests that need root: real network namespaces and TUN devices. Without root each says that it was skipped.
+//! Tests with real packets: the real binary, TUNs in namespaces of their own, nginx, curl, tcpdump, python.
+//!
+//! They need root. Without it each shows as ignored, not as passed. Each test has namespaces, a state directory and
+//! children of its own ([`Site`](site::Site)), and leaves nothing behind.
 
 mod io;
+mod workers;
 
-/// Is this root? If not, says so in the test's output; the caller then returns.
-pub fn root(test: &str) -> bool {
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+/// Lists a module's tests, named after their functions.
+macro_rules! tests {
+    ($($name:ident),+ $(,)?) => {
+        pub fn tests() -> Vec<(String, fn() -> anyhow::Result<()>)> {
+            let module = module_path!().rsplit("::").next().unwrap_or_default();
+            vec![$((format!("{module}::{}", stringify!($name)), $name as fn() -> anyhow::Result<()>)),+]
+        }
+    };
+}
+pub(crate) use tests;
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
     let root = rustix::process::geteuid().is_root();
-    if !root {
-        eprintln!("SKIPPED {test}: needs root");
+    if !root && !arguments.list {
+        println!(
+            "netns: not root (uid {}): namespaces cannot be made, every test is skipped; run sudo ./scripts/test.sh",
+            rustix::process::geteuid().as_raw()
+        );
     }
-    root
+    // They wait more than they compute.
+    arguments.test_threads.get_or_insert(4);
+    let tests = [io::tests(), workers::tests()];
+    let trials = tests
+        .into_iter()
+        .flatten()
+        .map(|(name, test)| {
+            Trial::test(name, move || {
+                test().map_err(|error| Failed::from(format!("{error:?}")))
+            })
+            .with_ignored_flag(!root)
+        })
+        .collect();
+    libtest_mimic::run(&arguments, trials).exit_code()
 }
