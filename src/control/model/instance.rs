@@ -45,17 +45,16 @@ impl ControlState {
         let token = command.client_token;
         self.fresh::<InstanceId>(&token)?;
         let subnet = self.subnets.require(command.subnet_id, "SubnetId")?;
-        let vpc_id = subnet.vpc_id;
-        let vpc = self.vpcs.require(vpc_id, "SubnetId")?;
+        let vpc = self.vpcs.require(subnet.vpc_id, "SubnetId")?;
         let subnet_name = format!("subnet {}", self.named_subnet(command.subnet_id));
         let groups = self.groups_for(vpc, &command.security_group_ids, &subnet_name)?;
-        let property = match command.private_ip_address {
-            Some(_) => "PrivateIpAddress",
-            None => "SubnetId",
+        let (given, property) = match &command.private_ip_address {
+            Some(given) => (Some(given.as_str()), "PrivateIpAddress"),
+            None => (None, "SubnetId"),
         };
-        let given = command.private_ip_address.as_deref();
         let private_ip_address = self.choose_address(subnet, given, property)?;
         let namespace = self.namespace(command.namespace, &command.tags, &token)?;
+        let vpc_id = vpc.vpc_id;
         let availability_zone = subnet.availability_zone.clone();
         let place = Place::new(subnet, vec![private_ip_address]);
 

@@ -58,27 +58,12 @@ impl ControlState {
         command: CreateResourceConfiguration,
     ) -> Result<ResourceConfigurationId, ControlError> {
         self.fresh::<ResourceConfigurationId>(&command.client_token)?;
-        parse::lattice_name(&command.name, ResourceConfigurationId::PREFIX)?;
-        if let Some(by) = self.configuration_names.get(&command.name) {
-            return Err(ControlError::NameTaken {
-                name: command.name,
-                by: format!(
-                    "resource configuration {}",
-                    self.named_resource_configuration(*by)
-                ),
-            });
-        }
+        self.check_configuration_name(&command.name)?;
         check_type(&command.resource_configuration_type)?;
-        let protocols = protocols(
-            command.protocol_type.as_deref(),
-            command.protocols.as_deref(),
-        )?;
+        check_protocol_type(command.protocol_type.as_deref())?;
+        let protocols = protocols(command.protocols.as_deref())?;
         let port_ranges = port_ranges(&command.port_ranges, protocols)?;
-        let seconds = command.idle_timeout.map(|seconds| {
-            let property = "Metadata.privlink.IdleTimeout";
-            parse::number(property, seconds, (1u64, 432_000), "1 to 432000 seconds")
-        });
-        let idle_timeout = seconds.transpose()?.map(Duration::from_secs);
+        let idle_timeout = command.idle_timeout.map(idle_timeout).transpose()?;
         let (resource_gateway_id, ip_resource) = self.target(
             command.resource_gateway_id,
             command.resource_configuration_definition,
@@ -106,45 +91,34 @@ impl ControlState {
         Ok(id)
     }
 
+    fn check_configuration_name(&self, name: &str) -> Result<(), ControlError> {
+        parse::lattice_name(name, ResourceConfigurationId::PREFIX)?;
+        match self.configuration_names.get(name) {
+            None => Ok(()),
+            Some(by) => Err(ControlError::NameTaken {
+                name: name.to_owned(),
+                by: format!(
+                    "resource configuration {}",
+                    self.named_resource_configuration(*by)
+                ),
+            }),
+        }
+    }
+
     /// The gateway, and the address behind it.
     fn target(
         &self,
         gateway_id: Option<ResourceGatewayId>,
         definition: Option<ResourceConfigurationDefinition>,
     ) -> Result<(ResourceGatewayId, Ipv4Addr), ControlError> {
-        const DEFINITION: &str = "ResourceConfigurationDefinition";
-        let missing = |property: &str, wanted| ControlError::Missing {
-            property: property.to_owned(),
-            wanted,
-        };
-        let not_yet = |kind: &str| ControlError::NotYet {
-            property: format!("{DEFINITION}.{kind}"),
-            what: format!("{kind} as a resource configuration's definition"),
-            wanted: "IpResource",
-        };
-        let gateway_id = gateway_id.ok_or_else(|| {
-            missing(
-                "ResourceGatewayId",
-                "type SINGLE is reached through a gateway",
-            )
+        const PROPERTY: &str = "ResourceGatewayId";
+        let gateway_id = gateway_id.ok_or_else(|| ControlError::Missing {
+            property: PROPERTY.to_owned(),
+            wanted: "type SINGLE is reached through a gateway",
         })?;
-        let given = match definition {
-            Some(ResourceConfigurationDefinition::IpResource(given)) => given,
-            Some(ResourceConfigurationDefinition::DnsResource { .. }) => {
-                return Err(not_yet("DnsResource"));
-            }
-            Some(ResourceConfigurationDefinition::ArnResource(_)) => {
-                return Err(not_yet("ArnResource"));
-            }
-            None => return Err(missing(DEFINITION, "type SINGLE leads to an IpResource")),
-        };
-        let target = parse::ipv4_address(&format!("{DEFINITION}.IpResource"), &given)?;
-        let gateway = self
-            .resource_gateways
-            .require(gateway_id, "ResourceGatewayId")?;
-        let vpc = self
-            .vpcs
-            .require(gateway.vpc_identifier, "ResourceGatewayId")?;
+        let target = ip_resource(definition)?;
+        let gateway = self.resource_gateways.require(gateway_id, PROPERTY)?;
+        let vpc = self.vpcs.require(gateway.vpc_identifier, PROPERTY)?;
         if !is_private(target) {
             return Err(ControlError::TargetNotPrivate { given: target });
         }
@@ -157,6 +131,29 @@ impl ControlState {
                 vpc_cidr: vpc.cidr_block,
             }),
         }
+    }
+}
+
+/// The address that a definition gives; the other kinds come later.
+fn ip_resource(
+    definition: Option<ResourceConfigurationDefinition>,
+) -> Result<Ipv4Addr, ControlError> {
+    const PROPERTY: &str = "ResourceConfigurationDefinition";
+    let not_yet = |kind: &str| ControlError::NotYet {
+        property: format!("{PROPERTY}.{kind}"),
+        what: format!("{kind} as a resource configuration's definition"),
+        wanted: "IpResource",
+    };
+    match definition {
+        Some(ResourceConfigurationDefinition::IpResource(given)) => {
+            parse::ipv4_address(&format!("{PROPERTY}.IpResource"), &given)
+        }
+        Some(ResourceConfigurationDefinition::DnsResource { .. }) => Err(not_yet("DnsResource")),
+        Some(ResourceConfigurationDefinition::ArnResource(_)) => Err(not_yet("ArnResource")),
+        None => Err(ControlError::Missing {
+            property: PROPERTY.to_owned(),
+            wanted: "type SINGLE leads to an IpResource",
+        }),
     }
 }
 
@@ -184,20 +181,22 @@ fn check_type(given: &str) -> Result<(), ControlError> {
     }
 }
 
-/// What is offered: what `Protocols` lists, or else AWS's `ProtocolType`.
-fn protocols(kind: Option<&str>, listed: Option<&[String]>) -> Result<Protocols, ControlError> {
-    const LIST: &str = "Metadata.privlink.Protocols";
-    match kind {
-        None | Some("TCP") => {}
-        Some(other) => {
-            return Err(ControlError::Malformed {
-                property: "ProtocolType".to_owned(),
-                given: other.to_owned(),
-                wanted: "a protocol type of a SINGLE resource configuration (beyond AWS: Metadata: privlink: Protocols)",
-                example: "TCP",
-            });
-        }
+fn check_protocol_type(given: Option<&str>) -> Result<(), ControlError> {
+    match given {
+        None | Some("TCP") => Ok(()),
+        Some(other) => Err(ControlError::Malformed {
+            property: "ProtocolType".to_owned(),
+            given: other.to_owned(),
+            wanted: "a protocol type of a SINGLE resource configuration \
+                     (beyond AWS: Metadata: privlink: Protocols)",
+            example: "TCP",
+        }),
     }
+}
+
+/// What is offered: what `Protocols` lists, or else TCP, which is AWS's only `ProtocolType`.
+fn protocols(listed: Option<&[String]>) -> Result<Protocols, ControlError> {
+    const LIST: &str = "Metadata.privlink.Protocols";
     let mut protocols = Protocols {
         tcp: listed.is_none(),
         udp: false,
@@ -210,27 +209,31 @@ fn protocols(kind: Option<&str>, listed: Option<&[String]>) -> Result<Protocols,
         });
     }
     for (index, name) in listed.unwrap_or_default().iter().enumerate() {
+        let property = parse::item(LIST, index);
+        let given = name.clone();
         let offered = match name.as_str() {
             "TCP" => &mut protocols.tcp,
             "UDP" => &mut protocols.udp,
             "ICMP" => &mut protocols.icmp,
             _ => {
                 return Err(ControlError::Malformed {
-                    property: parse::item(LIST, index),
-                    given: name.clone(),
+                    property,
+                    given,
                     wanted: "one of TCP, UDP and ICMP",
                     example: "TCP",
                 });
             }
         };
         if std::mem::replace(offered, true) {
-            return Err(ControlError::Repeated {
-                property: parse::item(LIST, index),
-                given: name.clone(),
-            });
+            return Err(ControlError::Repeated { property, given });
         }
     }
     Ok(protocols)
+}
+
+fn idle_timeout(seconds: i64) -> Result<Duration, ControlError> {
+    const PROPERTY: &str = "Metadata.privlink.IdleTimeout";
+    parse::number(PROPERTY, seconds, (1, 432_000), "1 to 432000 seconds").map(Duration::from_secs)
 }
 
 /// `PortRanges`; nothing but ICMP does without.

@@ -1,7 +1,7 @@
 //! A resource gateway: from its addresses, flows reach the resources of a provider VPC.
 
 use super::network_interface::{Holder, Place};
-use super::{Attachment, Tags};
+use super::{Attachment, Tags, Vpc};
 use crate::control::command::CreateResourceGateway;
 use crate::control::error::ControlError;
 use crate::control::id::{
@@ -51,22 +51,9 @@ impl ControlState {
         &mut self,
         command: CreateResourceGateway,
     ) -> Result<ResourceGatewayId, ControlError> {
-        let token = command.client_token;
-        self.fresh::<ResourceGatewayId>(&token)?;
-        parse::lattice_name(&command.name, ResourceGatewayId::PREFIX)?;
-        if let Some(by) = self.gateway_names.get(&command.name) {
-            return Err(ControlError::NameTaken {
-                name: command.name,
-                by: format!("resource gateway {}", self.named_resource_gateway(*by)),
-            });
-        }
-        if let Some(other) = command.ip_address_type.filter(|kind| kind != "IPV4") {
-            return Err(ControlError::NotYet {
-                property: "IpAddressType".to_owned(),
-                what: format!("IP address type {other} of a resource gateway"),
-                wanted: "IPV4",
-            });
-        }
+        self.fresh::<ResourceGatewayId>(&command.client_token)?;
+        self.check_gateway_name(&command.name)?;
+        check_ip_address_type(command.ip_address_type.as_deref())?;
         let per_eni: u8 = parse::number(
             "Ipv4AddressesPerEni",
             command.ipv4_addresses_per_eni.unwrap_or(16),
@@ -76,21 +63,11 @@ impl ControlState {
         let vpc = self.vpcs.require(command.vpc_identifier, "VpcIdentifier")?;
         let vpc_name = format!("VPC {}", self.named_vpc(vpc.vpc_id));
         let security_group_ids = self.groups_for(vpc, &command.security_group_ids, &vpc_name)?;
-        let mut places = Vec::with_capacity(command.subnet_ids.len());
-        for (index, subnet) in self
-            .subnets_for(vpc, &command.subnet_ids)?
-            .iter()
-            .enumerate()
-        {
-            let block = subnet.addresses.block(per_eni.into()).ok_or_else(|| {
-                self.exhausted(subnet, per_eni.into(), &parse::item("SubnetIds", index))
-            })?;
-            places.push(Place::new(subnet, block));
-        }
+        let places = self.gateway_places(vpc, &command.subnet_ids, per_eni)?;
 
-        let id: ResourceGatewayId = self.mint.mint(&self.owner, &token);
+        let id: ResourceGatewayId = self.mint.mint(&self.owner, &command.client_token);
         let holder = Holder {
-            token: &token,
+            token: &command.client_token,
             noun: "resource gateway",
             id: id.to_string(),
             groups: &security_group_ids,
@@ -113,9 +90,50 @@ impl ControlState {
             network_interface_ids,
             status: ResourceGatewayStatus::Active,
             tags: command.tags,
-            client_token: token,
+            client_token: command.client_token,
         };
         self.resource_gateways.insert(id, gateway);
         Ok(id)
+    }
+
+    fn check_gateway_name(&self, name: &str) -> Result<(), ControlError> {
+        parse::lattice_name(name, ResourceGatewayId::PREFIX)?;
+        match self.gateway_names.get(name) {
+            None => Ok(()),
+            Some(by) => Err(ControlError::NameTaken {
+                name: name.to_owned(),
+                by: format!("resource gateway {}", self.named_resource_gateway(*by)),
+            }),
+        }
+    }
+
+    /// A place with a block of addresses in each subnet.
+    fn gateway_places(
+        &self,
+        vpc: &Vpc,
+        subnet_ids: &[SubnetId],
+        per_eni: u8,
+    ) -> Result<Vec<Place>, ControlError> {
+        let subnets = self.subnets_for(vpc, subnet_ids)?;
+        let count = usize::from(per_eni);
+        let places = subnets.iter().enumerate().map(|(index, subnet)| {
+            let property = parse::item("SubnetIds", index);
+            match subnet.addresses.block(count) {
+                Some(block) => Ok(Place::new(subnet, block)),
+                None => Err(self.exhausted(subnet, count, &property)),
+            }
+        });
+        places.collect()
+    }
+}
+
+fn check_ip_address_type(given: Option<&str>) -> Result<(), ControlError> {
+    match given {
+        None | Some("IPV4") => Ok(()),
+        Some(other) => Err(ControlError::NotYet {
+            property: "IpAddressType".to_owned(),
+            what: format!("IP address type {other} of a resource gateway"),
+            wanted: "IPV4",
+        }),
     }
 }

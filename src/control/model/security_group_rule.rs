@@ -4,7 +4,7 @@ use ipnet::IpNet;
 
 use super::{RULES_PER_DIRECTION, RulePeer, SecurityGroup, SecurityGroupRule};
 use crate::control::command::{AuthorizeSecurityGroupEgress, AuthorizeSecurityGroupIngress};
-use crate::control::error::ControlError;
+use crate::control::error::{ControlError, Named};
 use crate::control::id::{SecurityGroupId, SecurityGroupRuleId};
 use crate::control::{ControlState, parse};
 use crate::dataplane::config::{PortRange, Traffic};
@@ -109,27 +109,11 @@ impl ControlState {
         else {
             return Err(ControlError::not_found(permission.group_id, "GroupId"));
         };
-        let stays = |rule: &&SecurityGroupRule| !(replaces_default && rule.is_default);
-        if let Some(same) = rules
-            .iter()
-            .filter(stays)
-            .find(|rule| rule.traffic == traffic && rule.peer == peer)
-        {
-            return Err(ControlError::DuplicateRule {
-                group,
-                direction: words.direction,
-                rule: same.to_string(),
-            });
-        }
-        if rules.iter().filter(stays).count() >= RULES_PER_DIRECTION {
-            return Err(ControlError::TooManyRules {
-                group,
-                direction: words.direction,
-                limit: RULES_PER_DIRECTION,
-            });
-        }
+        let stays = |rule: &SecurityGroupRule| !(replaces_default && rule.is_default);
+        let kept = rules.iter().filter(|rule| stays(rule));
+        check_room(kept, traffic, peer, group, words.direction)?;
         let rule_id = self.mint.mint(&self.owner, &permission.client_token);
-        rules.retain(|rule| stays(&rule));
+        rules.retain(stays);
         rules.push(SecurityGroupRule {
             security_group_rule_id: rule_id,
             traffic,
@@ -196,6 +180,35 @@ impl ControlState {
                 vpc: self.named_vpc(group.vpc_id),
             }),
         }
+    }
+}
+
+/// May one more rule join `rules`?
+fn check_room<'r>(
+    rules: impl Iterator<Item = &'r SecurityGroupRule>,
+    traffic: Traffic,
+    peer: RulePeer,
+    group: Named,
+    direction: &'static str,
+) -> Result<(), ControlError> {
+    let mut count = 0;
+    for rule in rules {
+        if rule.traffic == traffic && rule.peer == peer {
+            return Err(ControlError::DuplicateRule {
+                group,
+                direction,
+                rule: rule.to_string(),
+            });
+        }
+        count += 1;
+    }
+    match count < RULES_PER_DIRECTION {
+        true => Ok(()),
+        false => Err(ControlError::TooManyRules {
+            group,
+            direction,
+            limit: RULES_PER_DIRECTION,
+        }),
     }
 }
 

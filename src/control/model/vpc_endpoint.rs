@@ -1,7 +1,5 @@
 //! A VPC endpoint: where a consumer VPC reaches a resource of another VPC.
 
-use std::net::Ipv4Addr;
-
 use super::network_interface::{Holder, Place};
 use super::{Attachment, Subnet, Tags};
 use crate::control::command::CreateVpcEndpoint;
@@ -86,6 +84,9 @@ impl State {
     }
 }
 
+/// Where chosen addresses stand.
+const ADDRESSES: &str = "Metadata.privlink.Addresses";
+
 impl ControlState {
     pub(in crate::control) fn create_vpc_endpoint(
         &mut self,
@@ -99,12 +100,7 @@ impl ControlState {
         let groups = self.groups_for(vpc, &command.security_group_ids, &vpc_name)?;
         let subnets = self.subnets_for(vpc, &command.subnet_ids)?;
         self.check_zones(&subnets, resource_configuration_id)?;
-        let addresses = self.endpoint_addresses(&subnets, &command.addresses)?;
-        let places: Vec<_> = subnets
-            .iter()
-            .zip(addresses)
-            .map(|(subnet, address)| Place::new(subnet, vec![address]))
-            .collect();
+        let places = self.endpoint_places(&subnets, &command.addresses)?;
 
         let token = command.client_token;
         let vpc_endpoint_id: VpcEndpointId = self.mint.mint(&self.owner, &token);
@@ -187,95 +183,98 @@ impl ControlState {
         }
     }
 
-    /// One address per subnet: the chosen one, or else a free one.
-    fn endpoint_addresses(
+    /// A place per subnet, at the chosen address or else at a free one.
+    fn endpoint_places(
         &self,
         subnets: &[&Subnet],
         chosen: &[(SubnetId, String)],
-    ) -> Result<Vec<Ipv4Addr>, ControlError> {
-        const PROPERTY: &str = "Metadata.privlink.Addresses";
+    ) -> Result<Vec<Place>, ControlError> {
+        self.check_chosen(subnets, chosen)?;
+        let places = subnets.iter().enumerate().map(|(index, subnet)| {
+            let mut pinned = chosen.iter().enumerate();
+            let (given, property) = match pinned
+                .find(|(_, (subnet_id, _))| *subnet_id == subnet.subnet_id)
+            {
+                Some((at, (_, address))) => (Some(address.as_str()), parse::item(ADDRESSES, at)),
+                None => (None, parse::item("SubnetIds", index)),
+            };
+            let address = self.choose_address(subnet, given, &property)?;
+            Ok(Place::new(subnet, vec![address]))
+        });
+        places.collect()
+    }
+
+    /// Are addresses chosen in the endpoint's own subnets, and one in each at most?
+    fn check_chosen(
+        &self,
+        subnets: &[&Subnet],
+        chosen: &[(SubnetId, String)],
+    ) -> Result<(), ControlError> {
         for (index, (subnet_id, _)) in chosen.iter().enumerate() {
-            let name = || format!("subnet {}", self.named_subnet(*subnet_id));
+            let property = parse::item(ADDRESSES, index);
+            let name = format!("subnet {}", self.named_subnet(*subnet_id));
             if !subnets.iter().any(|subnet| subnet.subnet_id == *subnet_id) {
                 return Err(ControlError::Combination {
-                    property: parse::item(PROPERTY, index),
-                    what: format!("{} has an address but is not among SubnetIds", name()),
+                    property,
+                    what: format!("{name} has an address but is not among SubnetIds"),
                     wanted: "add it there, or take the address away",
                 });
             }
-            if chosen
-                .iter()
-                .take(index)
-                .any(|(earlier, _)| earlier == subnet_id)
-            {
+            let mut earlier = chosen.iter().take(index);
+            if earlier.any(|(earlier, _)| earlier == subnet_id) {
                 return Err(ControlError::Repeated {
-                    property: parse::item(PROPERTY, index),
-                    given: name(),
+                    property,
+                    given: name,
                 });
             }
         }
-        subnets
-            .iter()
-            .enumerate()
-            .map(|(index, subnet)| {
-                let mut pinned = chosen.iter().enumerate();
-                match pinned.find(|(_, (subnet_id, _))| *subnet_id == subnet.subnet_id) {
-                    Some((at, (_, address))) => {
-                        self.choose_address(subnet, Some(address), &parse::item(PROPERTY, at))
-                    }
-                    None => self.choose_address(subnet, None, &parse::item("SubnetIds", index)),
-                }
-            })
-            .collect()
+        Ok(())
     }
 }
 
 /// Refuses what is not there yet.
 fn check_kind(command: &CreateVpcEndpoint) -> Result<(), ControlError> {
-    let not_yet = |property: &str, what: String, wanted| ControlError::NotYet {
+    check_type(command.vpc_endpoint_type.as_deref())?;
+    let (property, what, wanted) = match command.ip_address_type.as_deref() {
+        _ if command.private_dns_enabled == Some(true) => (
+            "PrivateDnsEnabled",
+            "PrivateDnsEnabled: true".to_owned(),
+            "false, and the endpoint's addresses",
+        ),
+        None | Some("ipv4") => return Ok(()),
+        Some(other) => (
+            "IpAddressType",
+            format!("IP address type {other} of an endpoint"),
+            "ipv4",
+        ),
+    };
+    Err(ControlError::NotYet {
         property: property.to_owned(),
         what,
         wanted,
-    };
-    let kinds = [
-        "Interface",
-        "Gateway",
-        "GatewayLoadBalancer",
-        "ServiceNetwork",
-        "Tunnel",
-    ];
-    match command.vpc_endpoint_type.as_deref().unwrap_or("Gateway") {
-        "Resource" => {}
-        kind if kinds.contains(&kind) => {
-            let default = match command.vpc_endpoint_type {
-                Some(_) => "",
-                None => ", CloudFormation's default,",
-            };
-            let what = format!("endpoint type {kind}{default}");
-            return Err(not_yet("VpcEndpointType", what, "Resource"));
-        }
-        other => {
+    })
+}
+
+fn check_type(given: Option<&str>) -> Result<(), ControlError> {
+    let property = "VpcEndpointType".to_owned();
+    let what = match given {
+        Some("Resource") => return Ok(()),
+        None => "endpoint type Gateway, CloudFormation's default,".to_owned(),
+        Some(
+            kind @ ("Interface" | "Gateway" | "GatewayLoadBalancer" | "ServiceNetwork" | "Tunnel"),
+        ) => format!("endpoint type {kind}"),
+        Some(other) => {
             return Err(ControlError::Malformed {
-                property: "VpcEndpointType".to_owned(),
+                property,
                 given: other.to_owned(),
                 wanted: "a type of endpoint",
                 example: "Resource",
             });
         }
-    }
-    if command.private_dns_enabled == Some(true) {
-        let what = "PrivateDnsEnabled: true".to_owned();
-        return Err(not_yet(
-            "PrivateDnsEnabled",
-            what,
-            "false, and the endpoint's addresses",
-        ));
-    }
-    match command.ip_address_type.as_deref() {
-        None | Some("ipv4") => Ok(()),
-        Some(other) => {
-            let what = format!("IP address type {other} of an endpoint");
-            Err(not_yet("IpAddressType", what, "ipv4"))
-        }
-    }
+    };
+    Err(ControlError::NotYet {
+        property,
+        what,
+        wanted: "Resource",
+    })
 }
