@@ -136,7 +136,7 @@ demo() {
 # Debian splits venv off: the program python3 alone does not tell.
 venv=/usr/bin/python3
 /usr/bin/python3 -c 'import ensurepip' 2>/dev/null || venv=/missing
-install_packages cc:gcc /usr/include/errno.h:libc6-dev curl:curl ip:iproute2 nstat:iproute2 ethtool:ethtool \
+install_packages cc:gcc /usr/include/errno.h:libc6-dev curl:curl ip:iproute2 nstat:iproute2 ping:iputils-ping ethtool:ethtool \
   tcpdump:tcpdump nginx:nginx-light iperf3:iperf3 openssl:openssl nc:netcat-openbsd shellcheck:shellcheck \
   /usr/bin/python3:python3 "$venv:python3-venv" diff:diffutils
 need_cargo
