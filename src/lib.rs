@@ -8,7 +8,9 @@
 //!
 //! Start reading at `dataplane/pipeline.rs`: the packet's way on one screen.
 
+pub mod cli;
 pub mod control;
+pub mod daemon;
 pub mod dataplane;
 pub mod io;
 pub mod net;

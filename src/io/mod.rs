@@ -12,6 +12,7 @@
 //! Nothing here knows what AWS would do with a packet: it carries bytes between descriptors and the core.
 
 mod clock;
+mod enter;
 mod error;
 mod event;
 mod link;
@@ -25,6 +26,7 @@ mod worker;
 mod workers;
 
 pub use clock::Clock;
+pub use enter::enter;
 pub use error::Error;
 pub use event::IoEvent;
 pub use netns::{NETNS_DIR, Namespace, NamespaceId, Removal};

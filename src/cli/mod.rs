@@ -1,0 +1,153 @@
+//! The command line: one file per subcommand, all of them thin.
+//!
+//! Invariant: what a program may want to read goes to stdout, everything else to stderr; exit code 0 is success,
+//! 1 a failure with `privlink: error: ...`, 2 wrong usage. `exec` ends with the exit code of its command.
+
+mod client;
+mod down;
+mod enter;
+mod exec;
+mod output;
+mod show;
+mod up;
+mod validate;
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use tracing_subscriber::EnvFilter;
+
+/// Where a daemon keeps its lock, socket and logs unless told otherwise.
+const DEFAULT_STATE_DIR: &str = "/run/privlink";
+
+#[derive(Parser)]
+#[command(
+    name = "privlink",
+    version,
+    about = "AWS PrivateLink for Linux: networks with identical CIDRs reach each other's services",
+    after_help = examples!(
+        "privlink validate examples/resource-endpoint.yaml" => "check a CloudFormation template",
+        "sudo privlink up examples/resource-endpoint.yaml" => "run it, until Ctrl-C",
+        "sudo ip netns exec ec2-a curl 172.18.1.70" => "in another terminal: through the endpoint",
+        "sudo privlink show flows" => "what is passing",
+    ),
+    propagate_version = true,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Options of every subcommand.
+#[derive(Args, Clone)]
+pub(crate) struct Global {
+    /// Directory of the daemon's lock, control socket and logs; one daemon each
+    #[arg(long, global = true, value_name = "DIR", default_value = DEFAULT_STATE_DIR)]
+    pub state_dir: PathBuf,
+    /// Tables for people, or JSON for programs
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "FORMAT",
+        default_value = "table"
+    )]
+    pub output: OutputFormat,
+    /// Log more to stderr: -v what changes, -vv each flow, -vvv each packet (or PRIVLINK_LOG=FILTER)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// How results are written to stdout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OutputFormat {
+    /// Aligned columns, sizes and times rounded.
+    Table,
+    /// JSON with raw numbers.
+    Json,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Up(up::Up),
+    Down(down::Down),
+    Validate(validate::Validate),
+    Exec(exec::Exec),
+    Show(show::Show),
+    Enter(enter::Enter),
+    Detached(up::Detached),
+}
+
+/// The `Examples:` section of a `--help`: command and what it is for.
+macro_rules! examples {
+    ($($command:literal => $purpose:literal),+ $(,)?) => {
+        concat!("Examples:" $(, "\n  ", $command, "\n      ", $purpose)+)
+    };
+}
+use examples;
+
+/// Parses the arguments, runs the subcommand, and turns an error into words and an exit code.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    start_logging(cli.global.verbose);
+    let result = match cli.command {
+        Command::Up(up) => up.run(&cli.global),
+        Command::Down(down) => down.run(&cli.global),
+        Command::Validate(validate) => validate.run(&cli.global),
+        Command::Exec(exec) => exec.run(&cli.global),
+        Command::Show(show) => show.run(&cli.global),
+        Command::Enter(enter) => enter.run(),
+        Command::Detached(detached) => detached.run(),
+    };
+    result.unwrap_or_else(|error| {
+        if output::is_broken_pipe(&error) {
+            return ExitCode::SUCCESS;
+        }
+        output::print_error(&error);
+        ExitCode::FAILURE
+    })
+}
+
+fn start_logging(verbose: u8) {
+    let level = ["warn", "info", "debug", "trace"][usize::from(verbose.min(3))];
+    let filter = EnvFilter::try_from_env("PRIVLINK_LOG")
+        .unwrap_or_else(|_| EnvFilter::new(format!("privlink={level},warn")));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(output::may_colour(std::io::stderr().is_terminal()))
+        .with_target(false)
+        .init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_visible_subcommand_shows_examples() {
+        fn check(command: &clap::Command) {
+            for sub in command
+                .get_subcommands()
+                .filter(|c| !c.is_hide_set() && c.get_name() != "help")
+            {
+                let help = sub.clone().render_long_help().to_string();
+                assert!(help.contains("Examples:"), "{}: {help}", sub.get_name());
+                check(sub);
+            }
+        }
+        check(&Cli::command());
+    }
+}

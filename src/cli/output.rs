@@ -1,0 +1,182 @@
+//! How results look: aligned tables, JSON, rounded sizes and times, errors.
+
+use std::fmt::Display;
+use std::io::{ErrorKind, IsTerminal, Write};
+
+use anyhow::Result;
+use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
+use serde::Serialize;
+
+/// A column's title and on which side its cells stand.
+pub(crate) enum Column {
+    /// Words.
+    Left(&'static str),
+    /// Numbers.
+    Right(&'static str),
+}
+
+/// Rows under a header, columns aligned, no lines: made to be read and to be `awk`ed.
+pub(crate) fn table(columns: &[Column], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(columns.iter().map(|column| match column {
+        Column::Left(title) => Cell::new(title),
+        Column::Right(title) => Cell::new(title).set_alignment(CellAlignment::Right),
+    }));
+    for row in rows {
+        table.add_row(columns.iter().zip(row).map(|(column, text)| match column {
+            Column::Left(_) => Cell::new(text),
+            Column::Right(_) => Cell::new(text).set_alignment(CellAlignment::Right),
+        }));
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    let mut out = String::new();
+    for line in table.lines() {
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+/// Pretty JSON with a line end.
+pub(crate) fn json(value: &impl Serialize) -> Result<String> {
+    let mut text = serde_json::to_string_pretty(value)?;
+    text.push('\n');
+    Ok(text)
+}
+
+/// Writes to stdout; unlike `print!` it fails where the reader has gone.
+pub(crate) fn write_stdout(text: &str) -> Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()?;
+    Ok(())
+}
+
+/// Has whoever reads stdout (`| head`) gone?
+pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<std::io::Error>()
+        .is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
+}
+
+/// The one form of every error.
+pub(crate) fn print_error(error: &anyhow::Error) {
+    let word = paint("error:", Colour::Red, std::io::stderr().is_terminal());
+    eprintln!("privlink: {word} {error:#}");
+}
+
+/// The colours in use.
+#[derive(Clone, Copy)]
+pub(crate) enum Colour {
+    /// Failures.
+    Red,
+    /// What works now.
+    Green,
+}
+
+/// `text` in `colour`, on a terminal whose user has not set NO_COLOR.
+pub(crate) fn paint(text: &str, colour: Colour, is_terminal: bool) -> String {
+    if !may_colour(is_terminal) {
+        return text.to_owned();
+    }
+    let code = match colour {
+        Colour::Red => "1;31",
+        Colour::Green => "1;32",
+    };
+    format!("\x1b[{code}m{text}\x1b[0m")
+}
+
+/// See <https://no-color.org>.
+pub(crate) fn may_colour(is_terminal: bool) -> bool {
+    is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// `1.5 GiB`; below 10 KiB exactly.
+pub(crate) fn bytes(count: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if count < 10 * 1024 {
+        return format!("{count} B");
+    }
+    let mut size = count as f64 / 1024.0;
+    let mut unit = 0;
+    while size >= 1024.0 && unit + 1 < UNITS.len() {
+        size /= 1024.0;
+        unit += 1;
+    }
+    format!("{size:.1} {}", UNITS[unit])
+}
+
+/// `0.3s`, `42s`, `3m07s`, `2h15m`, `4d03h`.
+pub(crate) fn duration(seconds: f64) -> String {
+    let whole = seconds as u64;
+    match whole {
+        0..10 => format!("{seconds:.1}s"),
+        10..60 => format!("{whole}s"),
+        60..3_600 => format!("{}m{:02}s", whole / 60, whole % 60),
+        3_600..86_400 => format!("{}h{:02}m", whole / 3_600, whole % 3_600 / 60),
+        _ => format!("{}d{:02}h", whole / 86_400, whole % 86_400 / 3_600),
+    }
+}
+
+/// `1 instance`, `2 instances`.
+pub(crate) fn count(number: usize, noun: impl Display) -> String {
+    match number {
+        1 => format!("1 {noun}"),
+        _ => format!("{number} {noun}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_rounded_only_where_they_are_large() {
+        for (count, expected) in [
+            (0, "0 B"),
+            (10_239, "10239 B"),
+            (10_240, "10.0 KiB"),
+            (104_857_600, "100.0 MiB"),
+            (u64::MAX, "16384.0 PiB"),
+        ] {
+            assert_eq!(bytes(count), expected);
+        }
+    }
+
+    #[test]
+    fn durations_have_two_units_at_most() {
+        for (seconds, expected) in [
+            (0.34, "0.3s"),
+            (42.9, "42s"),
+            (187.0, "3m07s"),
+            (8_100.0, "2h15m"),
+            (356_400.0, "4d03h"),
+        ] {
+            assert_eq!(duration(seconds), expected);
+        }
+    }
+
+    #[test]
+    fn columns_are_aligned_and_lines_do_not_end_in_blanks() {
+        let text = table(
+            &[
+                Column::Left("NAME"),
+                Column::Right("PACKETS"),
+                Column::Left("NOTE"),
+            ],
+            [
+                vec!["a".into(), "5".into(), String::new()],
+                vec!["longer-name".into(), "1234567890".into(), "x".into()],
+            ],
+        );
+        assert_eq!(
+            text,
+            "NAME            PACKETS  NOTE\na                     5\nlonger-name  1234567890  x\n"
+        );
+    }
+}

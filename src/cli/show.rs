@@ -1,0 +1,277 @@
+//! `privlink show`: what the running daemon sees.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::output::{self, Column};
+use super::{Global, OutputFormat, client, examples};
+use crate::daemon::StateDir;
+use crate::daemon::view::{Drop, Flow, FlowSide, NetworkInterface, VpcEndpoint};
+
+/// Show what a running daemon sees: interfaces, endpoints, flows, drops
+#[derive(Args)]
+#[command(after_help = examples!(
+    "sudo privlink show interfaces" => "every network interface with its counters",
+    "sudo privlink show flows" => "both sides of every flow, before and after NAT",
+    "sudo privlink show drops" => "which packets were dropped where, and why",
+    "sudo privlink show flows --output json | jq '.[].Initiator.Bytes'" => "raw numbers for programs",
+))]
+pub(super) struct Show {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Network interfaces of instances, endpoints and resource gateways
+    #[command(after_help = examples!(
+        "sudo privlink show interfaces" => "addresses, namespaces, packets and bytes",
+        "sudo privlink show interfaces --output json" => "raw numbers",
+    ))]
+    Interfaces,
+    /// VPC endpoints, their interfaces, and the gateway addresses behind them
+    #[command(after_help = examples!(
+        "sudo privlink show endpoints" => "which address leads where",
+        "sudo privlink show endpoints --output json" => "for programs",
+    ))]
+    Endpoints,
+    /// Live flows, as the initiator and as the target sees them
+    #[command(after_help = examples!(
+        "sudo privlink show flows" => "newest first",
+        "sudo privlink show flows --output json | jq length" => "how many",
+    ))]
+    Flows,
+    /// Dropped packets by interface and reason
+    #[command(after_help = examples!(
+        "sudo privlink show drops" => "most frequent first",
+        "sudo privlink show drops --output json" => "for programs",
+    ))]
+    Drops,
+}
+
+impl Show {
+    pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
+        let dir = StateDir::new(&global.state_dir)?;
+        let format = global.output;
+        let text = match self.what {
+            What::Interfaces => render(&dir, "/v1/network-interfaces", format, interfaces),
+            What::Endpoints => render(&dir, "/v1/vpc-endpoints", format, endpoints),
+            What::Flows => render(&dir, "/v1/flows", format, flows),
+            What::Drops => render(&dir, "/v1/drops", format, drops),
+        }?;
+        output::write_stdout(&text)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn render<T: Serialize + DeserializeOwned>(
+    dir: &StateDir,
+    path: &str,
+    format: OutputFormat,
+    people: fn(&[T]) -> String,
+) -> Result<String> {
+    let rows: Vec<T> = client::fetch(dir, path)?;
+    match format {
+        OutputFormat::Json => output::json(&rows),
+        OutputFormat::Table => Ok(people(&rows)),
+    }
+}
+
+fn interfaces(rows: &[NetworkInterface]) -> String {
+    if rows.is_empty() {
+        return "No network interfaces: the template has no instance and no endpoint.\n".into();
+    }
+    let columns = [
+        Column::Left("ENI"),
+        Column::Left("KIND"),
+        Column::Left("OWNER"),
+        Column::Left("VPC"),
+        Column::Left("ZONE"),
+        Column::Left("ADDRESS"),
+        Column::Left("NAMESPACE"),
+        Column::Right("PKTS IN"),
+        Column::Right("BYTES IN"),
+        Column::Right("PKTS OUT"),
+        Column::Right("BYTES OUT"),
+        Column::Right("DROPPED"),
+        Column::Left("STATUS"),
+    ];
+    output::table(
+        &columns,
+        rows.iter().map(|eni| {
+            vec![
+                eni.network_interface_id.clone(),
+                kind(&eni.interface_type).to_owned(),
+                eni.owner.clone(),
+                eni.vpc.clone(),
+                eni.availability_zone.clone(),
+                address_range(&eni.private_ip_addresses),
+                eni.namespace.clone().unwrap_or_else(|| "-".into()),
+                eni.packets_in.to_string(),
+                output::bytes(eni.bytes_in),
+                eni.packets_out.to_string(),
+                output::bytes(eni.bytes_out),
+                eni.packets_dropped.to_string(),
+                eni.status.clone(),
+            ]
+        }),
+    )
+}
+
+/// The word for people of an `InterfaceType`.
+fn kind(interface_type: &str) -> &str {
+    match interface_type {
+        "vpc_endpoint" => "endpoint",
+        "resource_gateway" => "gateway",
+        other => other,
+    }
+}
+
+/// One address, or the first and how many more.
+fn address_range(addresses: &[String]) -> String {
+    match addresses {
+        [] => "-".into(),
+        [one] => one.clone(),
+        [first, rest @ ..] => format!("{first} +{}", rest.len()),
+    }
+}
+
+fn endpoints(rows: &[VpcEndpoint]) -> String {
+    if rows.is_empty() {
+        return "No VPC endpoints: the template has none.\n".into();
+    }
+    let columns = [
+        Column::Left("ENDPOINT"),
+        Column::Left("ID"),
+        Column::Left("TYPE"),
+        Column::Left("STATE"),
+        Column::Left("VPC"),
+        Column::Left("RESOURCE"),
+        Column::Left("TARGET"),
+    ];
+    let endpoints = rows.iter().map(|endpoint| {
+        vec![
+            endpoint.logical_id.clone(),
+            endpoint.vpc_endpoint_id.clone(),
+            endpoint.vpc_endpoint_type.clone(),
+            endpoint.state.clone(),
+            endpoint.vpc.clone(),
+            endpoint.resource.clone(),
+            target(endpoint),
+        ]
+    });
+    format!(
+        "{}\n{}",
+        output::table(&columns, endpoints),
+        endpoint_table(rows)
+    )
+}
+
+/// A row per endpoint interface; `up` prints it as well.
+pub(super) fn endpoint_table(rows: &[VpcEndpoint]) -> String {
+    let columns = [
+        Column::Left("ENDPOINT"),
+        Column::Left("ZONE"),
+        Column::Left("SUBNET"),
+        Column::Left("ENI"),
+        Column::Left("ADDRESS"),
+        Column::Left("RESOURCE"),
+        Column::Left("VIA GATEWAY"),
+    ];
+    let lines = rows.iter().flat_map(|endpoint| {
+        endpoint.network_interfaces.iter().map(|eni| {
+            vec![
+                endpoint.logical_id.clone(),
+                eni.availability_zone.clone(),
+                eni.subnet.clone(),
+                eni.network_interface_id.clone(),
+                eni.private_ip_address.clone(),
+                endpoint.resource.clone(),
+                eni.gateway_addresses.clone(),
+            ]
+        })
+    });
+    output::table(&columns, lines)
+}
+
+/// `172.18.0.108 TCP 1-65535`
+fn target(endpoint: &VpcEndpoint) -> String {
+    format!(
+        "{} {} {}",
+        endpoint.resource_address,
+        endpoint.protocols.join(","),
+        endpoint.port_ranges.join(",")
+    )
+}
+
+fn flows(rows: &[Flow]) -> String {
+    if rows.is_empty() {
+        return "No flows: nothing is passing, and nothing has lately.\n".into();
+    }
+    let columns = [
+        Column::Left("PROTO"),
+        Column::Left("STATE"),
+        Column::Left("INITIATOR SIDE"),
+        Column::Left("TARGET SIDE"),
+        Column::Right("PKTS ->"),
+        Column::Right("BYTES ->"),
+        Column::Right("PKTS <-"),
+        Column::Right("BYTES <-"),
+        Column::Right("AGE"),
+        Column::Right("IDLE"),
+    ];
+    output::table(
+        &columns,
+        rows.iter().map(|flow| {
+            vec![
+                flow.protocol.clone(),
+                flow.state.clone(),
+                side(&flow.initiator),
+                side(&flow.target),
+                flow.initiator.packets.to_string(),
+                output::bytes(flow.initiator.bytes),
+                flow.target.packets.to_string(),
+                output::bytes(flow.target.bytes),
+                output::duration(flow.age_seconds),
+                output::duration(flow.idle_seconds),
+            ]
+        }),
+    )
+}
+
+/// `172.18.0.108:41234 -> 172.18.1.70:80`
+fn side(side: &FlowSide) -> String {
+    format!(
+        "{}:{} -> {}:{}",
+        side.source, side.source_port, side.destination, side.destination_port
+    )
+}
+
+fn drops(rows: &[Drop]) -> String {
+    if rows.is_empty() {
+        return "No drops: every packet so far has been forwarded or answered.\n".into();
+    }
+    let columns = [
+        Column::Left("ENI"),
+        Column::Left("OWNER"),
+        Column::Left("REASON"),
+        Column::Right("PACKETS"),
+        Column::Left("WHAT HAPPENED"),
+    ];
+    output::table(
+        &columns,
+        rows.iter().map(|drop| {
+            vec![
+                drop.network_interface_id.clone(),
+                drop.owner.clone(),
+                drop.reason.clone(),
+                drop.packets.to_string(),
+                drop.description.clone(),
+            ]
+        }),
+    )
+}

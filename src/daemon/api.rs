@@ -1,0 +1,98 @@
+//! The control socket: HTTP and JSON over a Unix socket in the state directory, mode 0600.
+//!
+//! Everything is read-only so far; the seed of a later API. See [`router`] for the paths.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use axum::extract::State;
+use axum::http::{StatusCode, Uri};
+use axum::routing::get;
+use axum::{Json, Router};
+use rustix::fs::Mode;
+use tokio::net::UnixListener;
+
+use super::describe::Fabric;
+use super::state_dir::StateDir;
+use super::view;
+
+/// What can be asked:
+///
+/// | path | answer |
+/// |---|---|
+/// | `GET /v1/daemon` | [`view::Daemon`]: who answers |
+/// | `GET /v1/topology` | [`view::Topology`]: instances, endpoints, outputs, notes |
+/// | `GET /v1/instances` | list of [`view::Instance`] |
+/// | `GET /v1/vpc-endpoints` | list of [`view::VpcEndpoint`] |
+/// | `GET /v1/network-interfaces` | list of [`view::NetworkInterface`], with counters |
+/// | `GET /v1/flows` | list of [`view::Flow`], newest first |
+/// | `GET /v1/drops` | list of [`view::Drop`], most frequent first |
+///
+/// Anything else is an error status with a [`view::Error`].
+pub fn router(fabric: Arc<Fabric>) -> Router {
+    Router::new()
+        .route(
+            "/v1/daemon",
+            get(async |State(fabric): Source| Json(fabric.topology().daemon)),
+        )
+        .route(
+            "/v1/topology",
+            get(async |State(fabric): Source| Json(fabric.topology())),
+        )
+        .route(
+            "/v1/instances",
+            get(async |State(fabric): Source| Json(fabric.topology().instances)),
+        )
+        .route(
+            "/v1/vpc-endpoints",
+            get(async |State(fabric): Source| Json(fabric.topology().vpc_endpoints)),
+        )
+        .route(
+            "/v1/network-interfaces",
+            get(async |State(fabric): Source| Json(fabric.network_interfaces())),
+        )
+        .route(
+            "/v1/flows",
+            get(async |State(fabric): Source| Json(fabric.flows())),
+        )
+        .route(
+            "/v1/drops",
+            get(async |State(fabric): Source| Json(fabric.drops())),
+        )
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(only_get)
+        .with_state(fabric)
+}
+
+type Source = State<Arc<Fabric>>;
+
+async fn unknown_path(uri: Uri) -> (StatusCode, Json<view::Error>) {
+    let message = format!("nothing is at {}", uri.path());
+    (StatusCode::NOT_FOUND, Json(view::Error { message }))
+}
+
+async fn only_get() -> (StatusCode, Json<view::Error>) {
+    let message = "only GET is understood".to_owned();
+    (
+        StatusCode::METHOD_NOT_ALLOWED,
+        Json(view::Error { message }),
+    )
+}
+
+/// The socket, with nobody but its owner allowed to connect. A dead daemon's socket is replaced: the caller has the lock.
+pub fn listen(dir: &StateDir) -> Result<UnixListener> {
+    let path = dir.socket();
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("cannot replace {}", path.display()));
+        }
+        _ => {}
+    }
+    // Mode 0600 from its first moment: `chmod` after `bind` would leave a gap.
+    let before = rustix::process::umask(Mode::from_raw_mode(0o177));
+    let listener = UnixListener::bind(&path);
+    rustix::process::umask(before);
+    listener.with_context(|| format!("cannot listen on {}", path.display()))
+}

@@ -1,0 +1,422 @@
+//! The control state and the data plane's counters, as the views that people and programs ask for.
+//!
+//! Invariant: nothing is changed here; an index that control no longer knows is left out.
+
+use std::collections::HashMap;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::view;
+use crate::control::id::{NetworkInterfaceId, ResourceGatewayId, SubnetId, VpcId};
+use crate::control::{
+    Attachment, ControlState, NetworkInterface, ResourceConfiguration, VpcEndpoint,
+};
+use crate::dataplane::config::{PortRange, Protocols};
+use crate::dataplane::{Dataplane, DropReason, EniCounters, EniIdx, FlowView, SideView};
+use crate::io::{Clock, IoEvent};
+use crate::net::{FiveTuple, Protocol};
+
+/// All that answers need: what stands, and what passes.
+pub struct Fabric {
+    /// What the operator wants.
+    pub state: ControlState,
+    /// What passes.
+    pub dataplane: Arc<Dataplane>,
+    /// The data plane's time.
+    pub clock: Clock,
+    /// Who answers.
+    pub daemon: view::Daemon,
+    /// The template's outputs.
+    pub outputs: Vec<view::Output>,
+    /// What the operator should know.
+    pub notes: Vec<String>,
+    /// The namespaces that were missing.
+    pub created_namespaces: Vec<String>,
+    /// What became of interfaces; those that are well are not in here.
+    pub trouble: Mutex<HashMap<EniIdx, String>>,
+}
+
+impl Fabric {
+    /// What stands.
+    pub fn topology(&self) -> view::Topology {
+        view::Topology {
+            daemon: self.daemon.clone(),
+            instances: self.instances(),
+            vpc_endpoints: self
+                .state
+                .vpc_endpoints()
+                .map(|endpoint| self.endpoint(endpoint))
+                .collect(),
+            outputs: self.outputs.clone(),
+            notes: self.notes.clone(),
+        }
+    }
+
+    /// Every interface with its counters.
+    pub fn network_interfaces(&self) -> Vec<view::NetworkInterface> {
+        let counters: HashMap<_, _> = self.dataplane.counters().into_iter().collect();
+        let none = EniCounters::default();
+        let trouble = self.trouble.lock();
+        self.state
+            .network_interfaces()
+            .map(|eni| {
+                let counters = counters.get(&eni.idx).unwrap_or(&none);
+                let (interface_type, owner, namespace) = self.attachment(eni);
+                view::NetworkInterface {
+                    network_interface_id: eni.network_interface_id.to_string(),
+                    interface_type: interface_type.into(),
+                    owner,
+                    vpc: self.vpc_name(&eni.vpc_id),
+                    vpc_id: eni.vpc_id.to_string(),
+                    availability_zone: eni.availability_zone.clone(),
+                    private_ip_addresses: eni
+                        .private_ip_addresses
+                        .iter()
+                        .map(Ipv4Addr::to_string)
+                        .collect(),
+                    namespace,
+                    status: trouble
+                        .get(&eni.idx)
+                        .cloned()
+                        .unwrap_or_else(|| "in-use".into()),
+                    packets_in: counters.packets_in,
+                    bytes_in: counters.bytes_in,
+                    packets_out: counters.packets_out,
+                    bytes_out: counters.bytes_out,
+                    packets_dropped: counters.drops().map(|(_, packets)| packets).sum(),
+                }
+            })
+            .collect()
+    }
+
+    /// Every flow, newest first.
+    pub fn flows(&self) -> Vec<view::Flow> {
+        let mut flows = self.dataplane.flows(self.clock.now());
+        flows.sort_by_key(|flow| flow.age);
+        flows.iter().map(|flow| self.flow(flow)).collect()
+    }
+
+    /// Every reason for which packets were dropped, most frequent first.
+    pub fn drops(&self) -> Vec<view::Drop> {
+        let mut drops: Vec<_> = self
+            .dataplane
+            .counters()
+            .iter()
+            .flat_map(|(idx, counters)| {
+                counters
+                    .drops()
+                    .map(|(reason, packets)| self.drop(*idx, reason, packets))
+            })
+            .collect();
+        drops.sort_by_key(|drop| std::cmp::Reverse(drop.packets));
+        drops
+    }
+
+    /// Remembers what became of interfaces, and tells the operator.
+    pub fn notice(&self, event: &IoEvent) {
+        match event {
+            IoEvent::LinkGone {
+                eni,
+                namespace,
+                error,
+            } => {
+                let owner = self.named(*eni).1;
+                eprintln!(
+                    "privlink: warning: {owner}'s link in namespace {namespace} is gone ({error}); packets to it are dropped"
+                );
+                self.trouble.lock().insert(*eni, "link deleted".into());
+            }
+            IoEvent::NamespaceGone { namespace, enis } => {
+                let owners: Vec<_> = enis.iter().map(|eni| self.named(*eni).1).collect();
+                eprintln!(
+                    "privlink: warning: namespace {namespace} of {} is gone; packets to it are dropped",
+                    owners.join(", ")
+                );
+                let mut trouble = self.trouble.lock();
+                trouble.extend(enis.iter().map(|eni| (*eni, "namespace deleted".into())));
+            }
+            IoEvent::SplitFallback { kind } => eprintln!(
+                "privlink: warning: this kernel refuses {kind:?} super-packets; they are cut in software now, which is slower"
+            ),
+            IoEvent::WorkerFailed { worker, reason } => {
+                eprintln!(
+                    "privlink: warning: worker {worker} has failed, its interfaces are silent: {reason}"
+                );
+            }
+        }
+    }
+
+    fn instances(&self) -> Vec<view::Instance> {
+        self.state
+            .instances()
+            .map(|instance| view::Instance {
+                logical_id: instance.client_token.clone(),
+                instance_id: instance.instance_id.to_string(),
+                name: instance.tags.name().map(Into::into),
+                namespace: instance.namespace.clone(),
+                namespace_created: self.created_namespaces.contains(&instance.namespace),
+                private_ip_address: instance.private_ip_address.to_string(),
+                vpc_id: instance.vpc_id.to_string(),
+                vpc: self.vpc_name(&instance.vpc_id),
+                cidr_block: self
+                    .state
+                    .vpc(&instance.vpc_id)
+                    .map(|vpc| vpc.cidr_block.to_string())
+                    .unwrap_or_default(),
+                subnet: self.subnet_name(&instance.subnet_id),
+                availability_zone: instance.availability_zone.clone(),
+            })
+            .collect()
+    }
+
+    fn endpoint(&self, endpoint: &VpcEndpoint) -> view::VpcEndpoint {
+        let resource = self
+            .state
+            .resource_configuration(&endpoint.resource_configuration_id);
+        view::VpcEndpoint {
+            logical_id: endpoint.client_token.clone(),
+            vpc_endpoint_id: endpoint.vpc_endpoint_id.to_string(),
+            vpc_endpoint_type: format!("{:?}", endpoint.vpc_endpoint_type),
+            state: endpoint.state.name().into(),
+            vpc_id: endpoint.vpc_id.to_string(),
+            vpc: self.vpc_name(&endpoint.vpc_id),
+            resource: resource
+                .map(|resource| resource.client_token.clone())
+                .unwrap_or_default(),
+            resource_address: resource
+                .map(|resource| resource.ip_resource.to_string())
+                .unwrap_or_default(),
+            port_ranges: resource
+                .map(|resource| resource.port_ranges.iter().map(port_range).collect())
+                .unwrap_or_default(),
+            protocols: resource
+                .map(|resource| protocols(resource.protocols))
+                .unwrap_or_default(),
+            network_interfaces: endpoint
+                .network_interface_ids
+                .iter()
+                .filter_map(|id| self.state.network_interface(id))
+                .map(|eni| self.endpoint_interface(eni, resource))
+                .collect(),
+        }
+    }
+
+    fn endpoint_interface(
+        &self,
+        eni: &NetworkInterface,
+        resource: Option<&ResourceConfiguration>,
+    ) -> view::EndpointInterface {
+        let gateway = resource.and_then(|resource| {
+            self.gateway_in(&resource.resource_gateway_id, &eni.availability_zone)
+        });
+        view::EndpointInterface {
+            network_interface_id: eni.network_interface_id.to_string(),
+            availability_zone: eni.availability_zone.clone(),
+            subnet: self.subnet_name(&eni.subnet_id),
+            private_ip_address: eni
+                .private_ip_address()
+                .map(|ip| ip.to_string())
+                .unwrap_or_default(),
+            gateway_network_interface_id: gateway
+                .map(|eni| eni.network_interface_id.to_string())
+                .unwrap_or_default(),
+            gateway_addresses: gateway
+                .map(|eni| address_ranges(&eni.private_ip_addresses))
+                .unwrap_or_default(),
+        }
+    }
+
+    /// A resource gateway's interface in this zone.
+    fn gateway_in(&self, gateway: &ResourceGatewayId, zone: &str) -> Option<&NetworkInterface> {
+        self.state
+            .resource_gateway(gateway)?
+            .network_interface_ids
+            .iter()
+            .filter_map(|id: &NetworkInterfaceId| self.state.network_interface(id))
+            .find(|eni| eni.availability_zone == zone)
+    }
+
+    /// The interface's type, its owner's logical id and its namespace.
+    fn attachment(&self, eni: &NetworkInterface) -> (&'static str, String, Option<String>) {
+        match &eni.attachment {
+            Attachment::Instance(id) => {
+                let instance = self.state.instance(id);
+                (
+                    "instance",
+                    instance
+                        .map(|instance| instance.client_token.clone())
+                        .unwrap_or_default(),
+                    instance.map(|instance| instance.namespace.clone()),
+                )
+            }
+            Attachment::VpcEndpoint(id) => {
+                let endpoint = self.state.vpc_endpoint(id);
+                (
+                    "vpc_endpoint",
+                    endpoint
+                        .map(|endpoint| endpoint.client_token.clone())
+                        .unwrap_or_default(),
+                    None,
+                )
+            }
+            Attachment::ResourceGateway(id) => {
+                let gateway = self.state.resource_gateway(id);
+                (
+                    "resource_gateway",
+                    gateway
+                        .map(|gateway| gateway.client_token.clone())
+                        .unwrap_or_default(),
+                    None,
+                )
+            }
+        }
+    }
+
+    /// An interface's id and its owner's logical id.
+    fn named(&self, idx: EniIdx) -> (String, String) {
+        match self.state.eni_by_idx(idx) {
+            Some(eni) => (eni.network_interface_id.to_string(), self.attachment(eni).1),
+            // It was deleted, and what it did is still being counted.
+            None => (String::from("-"), String::from("-")),
+        }
+    }
+
+    fn flow(&self, flow: &FlowView) -> view::Flow {
+        let (initiator, target) = (&flow.initiator, &flow.target);
+        view::Flow {
+            protocol: protocol_name(initiator.key.tuple.protocol),
+            state: flow.state.name().into(),
+            vpc_endpoint: flow.via.map(|idx| self.named(idx).1),
+            initiator: self.side(initiator, initiator.key.tuple),
+            // Its packets are the answers; people compare what the initiator sent with what the target received.
+            target: self.side(target, target.key.tuple.reversed()),
+            age_seconds: flow.age.as_secs_f64(),
+            idle_seconds: flow.idle.as_secs_f64(),
+        }
+    }
+
+    fn side(&self, side: &SideView, tuple: FiveTuple) -> view::FlowSide {
+        let (network_interface_id, owner) = self.named(side.key.ingress);
+        view::FlowSide {
+            network_interface_id,
+            owner,
+            source: tuple.src.to_string(),
+            source_port: tuple.src_port,
+            destination: tuple.dst.to_string(),
+            destination_port: tuple.dst_port,
+            packets: side.packets,
+            bytes: side.bytes,
+        }
+    }
+
+    fn drop(&self, idx: EniIdx, reason: DropReason, packets: u64) -> view::Drop {
+        let (network_interface_id, owner) = self.named(idx);
+        view::Drop {
+            network_interface_id,
+            owner,
+            reason: reason.name().into(),
+            packets,
+            description: reason.description().into(),
+        }
+    }
+
+    fn vpc_name(&self, id: &VpcId) -> String {
+        self.state
+            .vpc(id)
+            .map(|vpc| vpc.client_token.clone())
+            .unwrap_or_default()
+    }
+
+    fn subnet_name(&self, id: &SubnetId) -> String {
+        self.state
+            .subnet(id)
+            .map(|subnet| subnet.client_token.clone())
+            .unwrap_or_default()
+    }
+}
+
+/// AWS's spelling.
+fn protocol_name(protocol: Protocol) -> String {
+    match protocol {
+        Protocol::ICMPV6 => "ICMPv6".into(),
+        other => other.to_string().to_uppercase(),
+    }
+}
+
+fn protocols(offered: Protocols) -> Vec<String> {
+    [
+        (offered.tcp, "TCP"),
+        (offered.udp, "UDP"),
+        (offered.icmp, "ICMP"),
+    ]
+    .into_iter()
+    .filter(|(offered, _)| *offered)
+    .map(|(_, name)| name.to_owned())
+    .collect()
+}
+
+/// `443` or `1-65535`.
+fn port_range(range: &PortRange) -> String {
+    match range.first == range.last {
+        true => range.first.to_string(),
+        false => format!("{}-{}", range.first, range.last),
+    }
+}
+
+/// Consecutive addresses as `first-last`, runs separated by commas.
+fn address_ranges(addresses: &[Ipv4Addr]) -> String {
+    let mut numbers: Vec<u32> = addresses.iter().copied().map(u32::from).collect();
+    numbers.sort_unstable();
+    let runs = numbers
+        .chunk_by(|a, b| a.checked_add(1) == Some(*b))
+        .map(|run| match *run {
+            [first, .., last] => format!("{}-{}", Ipv4Addr::from(first), Ipv4Addr::from(last)),
+            [one] => Ipv4Addr::from(one).to_string(),
+            [] => String::new(),
+        });
+    runs.collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn consecutive_addresses_are_one_range() {
+        let addresses: Vec<Ipv4Addr> = [
+            "172.18.0.81",
+            "172.18.0.80",
+            "172.18.0.82",
+            "172.18.0.99",
+            "172.18.1.0",
+        ]
+        .iter()
+        .map(|text| text.parse().unwrap())
+        .collect();
+        assert_eq!(
+            address_ranges(&addresses),
+            "172.18.0.80-172.18.0.82,172.18.0.99,172.18.1.0"
+        );
+        assert_eq!(address_ranges(&[]), "");
+    }
+
+    #[test]
+    fn a_range_of_one_port_is_that_port() {
+        assert_eq!(
+            port_range(&PortRange {
+                first: 443,
+                last: 443
+            }),
+            "443"
+        );
+        assert_eq!(
+            port_range(&PortRange {
+                first: 1,
+                last: 65535
+            }),
+            "1-65535"
+        );
+    }
+}

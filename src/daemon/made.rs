@@ -1,0 +1,118 @@
+//! What this daemon has made on the machine, and the one way to undo it.
+//!
+//! Invariant: a thing stands in the record on disk before it is made.
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+
+use super::state_dir::{Lock, LockAttempt, NamespaceRecord, Record, StateDir};
+use super::{cgroup, privileges, stop};
+use crate::io::NamespaceId;
+
+/// A claimed state directory and everything that was made since.
+pub struct Made {
+    lock: Lock,
+    record: Record,
+}
+
+/// Makes the state directory if nobody has it; was it missing? The first thing that `up` does.
+pub fn prepare(dir: &StateDir) -> Result<bool> {
+    privileges::require("`privlink up`")?;
+    let created = dir.create()?;
+    claim(dir)?;
+    Ok(created)
+}
+
+fn claim(dir: &StateDir) -> Result<Lock> {
+    let path = dir.path().display();
+    match dir.try_lock()? {
+        LockAttempt::Taken(lock) => Ok(lock),
+        LockAttempt::HeldBy(pid) => {
+            let who = pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
+            bail!(
+                "a daemon is running in {path} already{who}: stop it with `privlink down --state-dir {path}`, \
+                 or give this one a --state-dir of its own"
+            );
+        }
+    }
+}
+
+impl Made {
+    /// Takes the state directory, after cleaning up what a daemon that was killed there has left.
+    pub fn claim(path: &Path, state_dir_created: bool) -> Result<Self> {
+        let dir = StateDir::new(path)?;
+        let mut lock = claim(&dir)?;
+        lock.write_pid()?;
+        let left = stop::clean_up(&lock)?;
+        let record = Record {
+            pid: std::process::id(),
+            state_dir_created: state_dir_created || left.is_some_and(|left| left.state_dir_created),
+            ..Record::default()
+        };
+        lock.write_record(&record)?;
+        Ok(Self { lock, record })
+    }
+
+    /// The state directory.
+    pub fn dir(&self) -> &StateDir {
+        self.lock.dir()
+    }
+
+    /// The cgroup for what runs in the topology, if there is one.
+    pub fn cgroup(&self) -> Option<&Path> {
+        self.record.cgroup.as_deref()
+    }
+
+    /// Makes that cgroup; without cgroup v2 on this machine, none.
+    pub fn create_cgroup(&mut self) -> Result<()> {
+        let Some(path) = cgroup::path_for(self.dir().path())? else {
+            return Ok(());
+        };
+        self.record.cgroup = Some(path.clone());
+        self.lock.write_record(&self.record)?;
+        cgroup::create(&path)
+    }
+
+    /// Before these namespaces, which are missing, are created.
+    pub fn will_create(&mut self, names: impl IntoIterator<Item = String>) -> Result<()> {
+        self.record.namespaces.extend(
+            names
+                .into_iter()
+                .map(|name| NamespaceRecord { name, id: None }),
+        );
+        self.lock.write_record(&self.record)
+    }
+
+    /// After they were: what tells each from others; `None` if somebody else was faster and it is not ours.
+    pub fn have_created(&mut self, created: &[(String, Option<NamespaceId>)]) -> Result<()> {
+        for (name, id) in created {
+            self.record.namespaces.retain(|record| record.name != *name);
+            if id.is_some() {
+                self.record.namespaces.push(NamespaceRecord {
+                    name: name.clone(),
+                    id: *id,
+                });
+            }
+        }
+        self.lock.write_record(&self.record)
+    }
+
+    /// The namespaces that are ours.
+    pub fn namespaces(&self) -> Vec<String> {
+        self.record
+            .namespaces
+            .iter()
+            .map(|record| record.name.clone())
+            .collect()
+    }
+
+    /// Removes everything again. The logs stay if they say why the daemon `failed`.
+    pub fn undo(self, failed: bool) -> Result<()> {
+        stop::remove_leftovers(&self.record)?;
+        if !failed {
+            self.lock.remove_logs()?;
+        }
+        self.lock.clear(self.record.state_dir_created)
+    }
+}

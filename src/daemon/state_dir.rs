@@ -1,0 +1,325 @@
+//! The state directory: one daemon's lock, control socket, record and logs.
+//!
+//! Invariants: whoever holds the lock is the only daemon here; the record names a thing before it is created, so
+//! that after SIGKILL nothing is left that the record does not name.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{ErrorKind, Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use rustix::fs::FlockOperation;
+use serde::{Deserialize, Serialize};
+
+use crate::io::NamespaceId;
+
+/// How the names of UserData's files begin.
+const USER_DATA: &str = "user-data-";
+
+/// A state directory, not necessarily in use.
+#[derive(Clone, Debug)]
+pub struct StateDir {
+    path: PathBuf,
+}
+
+/// The right to be this directory's daemon, until dropped.
+#[derive(Debug)]
+pub struct Lock {
+    file: File,
+    dir: StateDir,
+}
+
+/// What became of an attempt to take the lock.
+pub enum LockAttempt {
+    /// It is ours.
+    Taken(Lock),
+    /// This process has it (`None`: it has not written its number yet).
+    HeldBy(Option<u32>),
+}
+
+/// What the daemon made on this machine, for whoever must clean up after it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Record {
+    /// The daemon's process.
+    pub pid: u32,
+    /// Was the state directory missing?
+    pub state_dir_created: bool,
+    /// Network namespaces.
+    pub namespaces: Vec<NamespaceRecord>,
+    /// The cgroup's directory.
+    pub cgroup: Option<PathBuf>,
+}
+
+/// A namespace that was missing and is (about to be) created.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct NamespaceRecord {
+    /// Its name under `/run/netns`.
+    pub name: String,
+    /// What tells it from another one of that name; `None`: about to be created.
+    pub id: Option<NamespaceId>,
+}
+
+impl StateDir {
+    /// The directory at `path`, made absolute.
+    pub fn new(path: &Path) -> Result<Self> {
+        let path = std::path::absolute(path)
+            .with_context(|| format!("state directory {}", path.display()))?;
+        Ok(Self { path })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The control socket.
+    pub fn socket(&self) -> PathBuf {
+        self.path.join("daemon.sock")
+    }
+
+    /// The log of a detached daemon.
+    pub fn log(&self) -> PathBuf {
+        self.path.join("daemon.log")
+    }
+
+    /// Where the output of an instance's UserData goes.
+    pub fn user_data_log(&self, logical_id: &str) -> PathBuf {
+        self.path.join(format!("{USER_DATA}{logical_id}.log"))
+    }
+
+    /// Where an instance's UserData lies while it may run.
+    pub fn user_data_script(&self, logical_id: &str) -> PathBuf {
+        self.path.join(format!("{USER_DATA}{logical_id}"))
+    }
+
+    fn lock_file(&self) -> PathBuf {
+        self.path.join("lock")
+    }
+
+    fn record_file(&self) -> PathBuf {
+        self.path.join("record.json")
+    }
+
+    /// Is it there?
+    pub fn exists(&self) -> Result<bool> {
+        self.path
+            .try_exists()
+            .with_context(|| format!("state directory {}", self.path.display()))
+    }
+
+    /// Makes the directory, for its owner only. Was it missing?
+    pub fn create(&self) -> Result<bool> {
+        let missing = !self.exists()?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.path)
+            .with_context(|| {
+                format!("cannot create the state directory {}", self.path.display())
+            })?;
+        Ok(missing)
+    }
+
+    /// Takes the lock if nobody has it. The directory must exist.
+    pub fn try_lock(&self) -> Result<LockAttempt> {
+        loop {
+            let path = self.lock_file();
+            let mut file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                .open(&path)
+                .with_context(|| format!("cannot open {}", path.display()))?;
+            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => {}
+                Err(rustix::io::Errno::WOULDBLOCK) => {
+                    let mut pid = String::new();
+                    file.read_to_string(&mut pid)?;
+                    return Ok(LockAttempt::HeldBy(pid.trim().parse().ok()));
+                }
+                Err(error) => {
+                    return Err(error).with_context(|| format!("cannot lock {}", path.display()));
+                }
+            }
+            // A daemon that ended has unlinked the file that we opened: that lock protects nothing.
+            let same = fs::metadata(&path).is_ok_and(|on_disk| {
+                file.metadata()
+                    .is_ok_and(|ours| ours.ino() == on_disk.ino() && ours.dev() == on_disk.dev())
+            });
+            if same {
+                return Ok(LockAttempt::Taken(Lock {
+                    file,
+                    dir: self.clone(),
+                }));
+            }
+        }
+    }
+
+    /// The record that a daemon left, if there is one.
+    pub fn read_record(&self) -> Result<Option<Record>> {
+        let path = self.record_file();
+        match fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).with_context(|| {
+                format!(
+                    "{} is damaged: remove it once what it names is gone",
+                    path.display()
+                )
+            }),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+        }
+    }
+}
+
+impl Lock {
+    /// The directory that it locks.
+    pub fn dir(&self) -> &StateDir {
+        &self.dir
+    }
+
+    /// Tells others who has the lock.
+    pub fn write_pid(&mut self) -> Result<()> {
+        self.file.set_len(0)?;
+        self.file.rewind()?;
+        writeln!(self.file, "{}", std::process::id())?;
+        Ok(())
+    }
+
+    /// Replaces the record, atomically.
+    pub fn write_record(&self, record: &Record) -> Result<()> {
+        let path = self.dir.record_file();
+        let new = path.with_extension("json.new");
+        let write = || -> Result<()> {
+            fs::write(&new, serde_json::to_vec_pretty(record)?)?;
+            fs::rename(&new, &path)?;
+            Ok(())
+        };
+        write().with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// Removes the logs and scripts: they are of use only to those who can still read why a daemon failed.
+    pub fn remove_logs(&self) -> Result<()> {
+        remove(&self.dir.log())?;
+        let entries = fs::read_dir(&self.dir.path)
+            .with_context(|| format!("cannot list {}", self.dir.path.display()))?;
+        for entry in entries {
+            let entry = entry?;
+            if entry
+                .file_name()
+                .as_encoded_bytes()
+                .starts_with(USER_DATA.as_bytes())
+            {
+                remove(&entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the directory back: removes all but the logs, and the directory too if it `was_created` and is empty.
+    pub fn clear(self, was_created: bool) -> Result<()> {
+        for path in [
+            self.dir.socket(),
+            self.dir.record_file(),
+            self.dir.lock_file(),
+        ] {
+            remove(&path)?;
+        }
+        if !was_created {
+            return Ok(());
+        }
+        match fs::remove_dir(self.dir.path()) {
+            Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => Ok(()),
+            other => other.with_context(|| format!("cannot remove {}", self.dir.path.display())),
+        }
+    }
+}
+
+/// Removes a file that may be there.
+fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state_dir() -> (tempfile::TempDir, StateDir) {
+        let tmp = tempfile::tempdir().unwrap();
+        let dir = StateDir::new(&tmp.path().join("state")).unwrap();
+        dir.create().unwrap();
+        (tmp, dir)
+    }
+
+    fn lock(dir: &StateDir) -> Lock {
+        match dir.try_lock().unwrap() {
+            LockAttempt::Taken(lock) => lock,
+            LockAttempt::HeldBy(pid) => panic!("held by {pid:?}"),
+        }
+    }
+
+    #[test]
+    fn a_second_daemon_learns_who_is_there() {
+        let (_tmp, dir) = state_dir();
+        let mut first = lock(&dir);
+        first.write_pid().unwrap();
+        match dir.try_lock().unwrap() {
+            LockAttempt::HeldBy(pid) => assert_eq!(pid, Some(std::process::id())),
+            LockAttempt::Taken(_) => panic!("two daemons"),
+        }
+        drop(first);
+        lock(&dir);
+    }
+
+    #[test]
+    fn clearing_keeps_logs_and_removes_an_empty_directory() {
+        let (_tmp, dir) = state_dir();
+        fs::write(dir.log(), "log").unwrap();
+        fs::write(dir.user_data_log("A"), "log").unwrap();
+        lock(&dir).clear(true).unwrap();
+        assert!(dir.log().exists() && !dir.lock_file().exists());
+        let again = lock(&dir);
+        again.remove_logs().unwrap();
+        assert!(!dir.log().exists() && !dir.user_data_log("A").exists());
+        again.clear(false).unwrap();
+        assert!(dir.path().exists());
+        lock(&dir).clear(true).unwrap();
+        assert!(!dir.path().exists());
+    }
+
+    #[test]
+    fn a_record_survives_its_daemon() {
+        let (_tmp, dir) = state_dir();
+        assert_eq!(dir.read_record().unwrap(), None);
+        let record = Record {
+            pid: 7,
+            state_dir_created: true,
+            namespaces: vec![NamespaceRecord {
+                name: "ec2-a".into(),
+                id: Some(NamespaceId {
+                    dev: 4,
+                    ino: 4026532000,
+                }),
+            }],
+            cgroup: Some("/sys/fs/cgroup/privlink-1".into()),
+        };
+        lock(&dir).write_record(&record).unwrap();
+        assert_eq!(dir.read_record().unwrap(), Some(record));
+    }
+
+    #[test]
+    fn a_damaged_record_is_an_error_and_not_nothing() {
+        let (_tmp, dir) = state_dir();
+        fs::write(dir.record_file(), "{").unwrap();
+        assert!(dir.read_record().is_err());
+    }
+}

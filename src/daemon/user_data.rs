@@ -1,0 +1,206 @@
+//! UserData: an instance's first script, run as cloud-init would, in its namespace and the topology's cgroup.
+//!
+//! Invariant: a script's failure is reported and never fatal. Only `#!` scripts are run; cloud-config, MIME archives and
+//! boothooks are named and left alone. Source: EC2 User Guide, "Run commands when you launch an EC2 instance".
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use anyhow::{Context, Result, bail};
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::state_dir::StateDir;
+
+/// An instance's script.
+#[derive(Clone, Debug)]
+pub struct UserData {
+    /// The instance's name in the template.
+    pub logical_id: String,
+    /// The namespace to run it in.
+    pub namespace: String,
+    /// The decoded text.
+    pub script: Vec<u8>,
+}
+
+/// A script that has ended, or could not be started.
+#[derive(Debug)]
+pub struct Ended {
+    /// Whose.
+    pub logical_id: String,
+    /// How.
+    pub result: Result<ExitStatus>,
+    /// Where its output went.
+    pub log: PathBuf,
+}
+
+/// The program that a script's first line names, with its one argument as Linux cuts it.
+#[derive(Debug, PartialEq, Eq)]
+struct Interpreter<'a> {
+    program: &'a str,
+    argument: Option<&'a str>,
+}
+
+/// Starts every script; each tells `ended` when it has ended.
+pub fn start_all(
+    scripts: &[UserData],
+    dir: &StateDir,
+    cgroup: Option<&Path>,
+    ended: &UnboundedSender<Ended>,
+) {
+    for user_data in scripts {
+        let logical_id = user_data.logical_id.clone();
+        let log = dir.user_data_log(&logical_id);
+        let ended = ended.clone();
+        let started = start(user_data, dir, cgroup);
+        std::thread::spawn(move || {
+            let result = started.and_then(|mut child| Ok(child.wait()?));
+            // Nobody listens any more once the daemon is on its way out.
+            let _ = ended.send(Ended {
+                logical_id,
+                result,
+                log,
+            });
+        });
+    }
+}
+
+/// Says how a script ended.
+pub fn report(ended: &Ended) {
+    let Ended {
+        logical_id,
+        result,
+        log,
+    } = ended;
+    let log = log.display();
+    match result {
+        Ok(status) if status.success() => {
+            tracing::info!(instance = logical_id, %log, "UserData has run")
+        }
+        Ok(status) => eprintln!(
+            "privlink: warning: UserData of {logical_id} failed ({status}); its output is in {log}"
+        ),
+        Err(error) => {
+            eprintln!("privlink: warning: UserData of {logical_id} was not run: {error:#}")
+        }
+    }
+}
+
+fn start(user_data: &UserData, dir: &StateDir, cgroup: Option<&Path>) -> Result<Child> {
+    let cgroup = cgroup
+        .context("no cgroup v2 is mounted here, so it could not be ended with the topology")?;
+    let Interpreter { program, argument } = interpreter(&user_data.script)?;
+    let script = write_script(user_data, dir)?;
+    let log = dir.user_data_log(&user_data.logical_id);
+    let output = OpenOptions::new()
+        .create(true)
+        .write(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&log)
+        .with_context(|| format!("cannot write {}", log.display()))?;
+    // Through `privlink enter`, which moves itself before it becomes the script: nothing can be forked before.
+    // The interpreter is named because /run, where the script lies, is often mounted noexec.
+    Command::new("/proc/self/exe")
+        .arg("enter")
+        .args(["--namespace", &user_data.namespace])
+        .arg("--cgroup")
+        .arg(cgroup)
+        .args(["--", program])
+        .args(argument)
+        .arg(&script)
+        .current_dir("/")
+        .env_clear()
+        .env(
+            "PATH",
+            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        )
+        .env("HOME", "/root")
+        .env("USER", "root")
+        .stdin(Stdio::null())
+        .stdout(output.try_clone()?)
+        .stderr(output)
+        // Not in the terminal's foreground group: Ctrl-C is for the daemon.
+        .process_group(0)
+        .spawn()
+        .context("cannot start it")
+}
+
+fn write_script(user_data: &UserData, dir: &StateDir) -> Result<PathBuf> {
+    let path = dir.user_data_script(&user_data.logical_id);
+    let mut file = OpenOptions::new()
+        .create(true)
+        .write(true)
+        .truncate(true)
+        .mode(0o700)
+        .open(&path)
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    file.write_all(&user_data.script)?;
+    Ok(path)
+}
+
+fn interpreter(script: &[u8]) -> Result<Interpreter<'_>> {
+    let first = script
+        .split(|byte| *byte == b'\n')
+        .next()
+        .unwrap_or_default();
+    let first = std::str::from_utf8(first)
+        .context("its first line is not UTF-8")?
+        .trim();
+    let Some(line) = first.strip_prefix("#!") else {
+        bail!(
+            "it is not a script that begins with `#!` (it begins with `{}`), and nothing else is run here",
+            excerpt(first)
+        );
+    };
+    let line = line.trim();
+    let (program, argument) = match line.split_once([' ', '\t']) {
+        Some((program, argument)) => (program, Some(argument.trim())),
+        None => (line, None),
+    };
+    if program.is_empty() {
+        bail!("its first line `#!` names no program");
+    }
+    Ok(Interpreter { program, argument })
+}
+
+fn excerpt(line: &str) -> String {
+    line.chars().take(40).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_line_is_cut_as_linux_cuts_it() {
+        let cases = [
+            ("#!/bin/bash\necho", ("/bin/bash", None)),
+            ("#! /bin/sh -ex \n", ("/bin/sh", Some("-ex"))),
+            (
+                "#!/usr/bin/env python3\r\nprint()",
+                ("/usr/bin/env", Some("python3")),
+            ),
+            ("#!/bin/awk\t-f x", ("/bin/awk", Some("-f x"))),
+        ];
+        for (script, (program, argument)) in cases {
+            assert_eq!(
+                interpreter(script.as_bytes()).unwrap(),
+                Interpreter { program, argument },
+                "{script}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_script_is_named() {
+        let error = interpreter(b"#cloud-config\npackages: [nginx]")
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("#cloud-config"), "{error}");
+        assert!(interpreter(b"").is_err() && interpreter(b"#!\n").is_err());
+    }
+}

@@ -1,0 +1,225 @@
+//! The daemon's answers as JSON: AWS's nouns in PascalCase, raw numbers. The command line reads the same types.
+//!
+//! Invariant: a field that is here once keeps its name and meaning; new ones may come beside it.
+
+use serde::{Deserialize, Serialize};
+
+/// `GET /v1/daemon`: who answers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Daemon {
+    /// Its release.
+    pub version: String,
+    /// Its process.
+    pub pid: u32,
+    /// The template it was started with, as the user named it.
+    pub template: String,
+    /// The AWS region it plays.
+    pub region: String,
+    /// The cgroup (as a path in the file system) of what `exec` and UserData start; `None`: no cgroup v2 here.
+    pub cgroup: Option<String>,
+    /// Milliseconds from its start until packets could flow.
+    pub ready_after_ms: u64,
+}
+
+/// `GET /v1/topology`: what stands, as `up` prints it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Topology {
+    /// Who answers.
+    pub daemon: Daemon,
+    /// Every instance.
+    pub instances: Vec<Instance>,
+    /// Every VPC endpoint.
+    pub vpc_endpoints: Vec<VpcEndpoint>,
+    /// The template's outputs.
+    pub outputs: Vec<Output>,
+    /// What the operator should know: ignored resource types and the like.
+    pub notes: Vec<String>,
+}
+
+/// `GET /v1/instances`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Instance {
+    /// Its name in the template.
+    pub logical_id: String,
+    /// `i-...`
+    pub instance_id: String,
+    /// Its `Name` tag.
+    pub name: Option<String>,
+    /// The network namespace that stands for it.
+    pub namespace: String,
+    /// Did privlink create that namespace?
+    pub namespace_created: bool,
+    /// Its primary address.
+    pub private_ip_address: String,
+    /// `vpc-...`
+    pub vpc_id: String,
+    /// The VPC's name in the template.
+    pub vpc: String,
+    /// The VPC's first CIDR.
+    pub cidr_block: String,
+    /// The subnet's name in the template.
+    pub subnet: String,
+    /// The subnet's zone.
+    pub availability_zone: String,
+}
+
+/// `GET /v1/vpc-endpoints`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct VpcEndpoint {
+    /// Its name in the template.
+    pub logical_id: String,
+    /// `vpce-...`
+    pub vpc_endpoint_id: String,
+    /// `Resource`, ...
+    pub vpc_endpoint_type: String,
+    /// `available`, ...
+    pub state: String,
+    /// `vpc-...`
+    pub vpc_id: String,
+    /// The VPC's name in the template.
+    pub vpc: String,
+    /// What it leads to: the resource configuration's name in the template.
+    pub resource: String,
+    /// That resource's address in the provider's VPC.
+    pub resource_address: String,
+    /// The ports that are offered: `80`, `1-65535`.
+    pub port_ranges: Vec<String>,
+    /// The protocols that are offered: `TCP`, `UDP`, `ICMP`.
+    pub protocols: Vec<String>,
+    /// One per subnet.
+    pub network_interfaces: Vec<EndpointInterface>,
+}
+
+/// An endpoint's interface in one subnet, and the gateway's of the same zone.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct EndpointInterface {
+    /// `eni-...`
+    pub network_interface_id: String,
+    /// Its zone.
+    pub availability_zone: String,
+    /// Its subnet's name in the template.
+    pub subnet: String,
+    /// The address that consumers connect to.
+    pub private_ip_address: String,
+    /// `eni-...` of the resource gateway in the same zone.
+    pub gateway_network_interface_id: String,
+    /// The addresses that the target sees as clients: `172.18.0.80-172.18.0.95`.
+    pub gateway_addresses: String,
+}
+
+/// An output of the template.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Output {
+    /// Its name.
+    pub output_key: String,
+    /// Its value.
+    pub output_value: String,
+    /// What the template says of it.
+    pub description: Option<String>,
+}
+
+/// `GET /v1/network-interfaces`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct NetworkInterface {
+    /// `eni-...`
+    pub network_interface_id: String,
+    /// `instance`, `vpc_endpoint` or `resource_gateway`.
+    pub interface_type: String,
+    /// The name in the template of what it belongs to.
+    pub owner: String,
+    /// The VPC's name in the template.
+    pub vpc: String,
+    /// `vpc-...`
+    pub vpc_id: String,
+    /// Its zone.
+    pub availability_zone: String,
+    /// Its addresses, primary first.
+    pub private_ip_addresses: Vec<String>,
+    /// The network namespace, for an instance's.
+    pub namespace: Option<String>,
+    /// `in-use`, or what became of its namespace or device.
+    pub status: String,
+    /// Packets that were delivered to its owner.
+    pub packets_in: u64,
+    /// Their bytes, IP headers included.
+    pub bytes_in: u64,
+    /// Packets that its owner sent.
+    pub packets_out: u64,
+    /// Their bytes, IP headers included.
+    pub bytes_out: u64,
+    /// Packets that were dropped.
+    pub packets_dropped: u64,
+}
+
+/// `GET /v1/flows`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Flow {
+    /// `TCP`, `UDP`, `ICMP` or a number.
+    pub protocol: String,
+    /// Where it stands in its life.
+    pub state: String,
+    /// The endpoint that it came through, by its name in the template; `None` inside a VPC.
+    pub vpc_endpoint: Option<String>,
+    /// As its initiator sees it.
+    pub initiator: FlowSide,
+    /// As its target sees it.
+    pub target: FlowSide,
+    /// Seconds since it was opened.
+    pub age_seconds: f64,
+    /// Seconds since its last packet.
+    pub idle_seconds: f64,
+}
+
+/// One side of a flow: the addresses of packets from the initiator to the target, as this side has them on its wire.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct FlowSide {
+    /// `eni-...`
+    pub network_interface_id: String,
+    /// The name in the template of the interface's owner.
+    pub owner: String,
+    /// Source of the initiator's packets.
+    pub source: String,
+    /// Source port, or ICMP identifier.
+    pub source_port: u16,
+    /// Destination of the initiator's packets.
+    pub destination: String,
+    /// Destination port.
+    pub destination_port: u16,
+    /// Packets that this side sent.
+    pub packets: u64,
+    /// Their bytes, IP headers included.
+    pub bytes: u64,
+}
+
+/// `GET /v1/drops`: one reason at one interface.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Drop {
+    /// `eni-...` at which the packets entered.
+    pub network_interface_id: String,
+    /// The name in the template of the interface's owner.
+    pub owner: String,
+    /// The reason's name.
+    pub reason: String,
+    /// How many.
+    pub packets: u64,
+    /// The reason in a sentence.
+    pub description: String,
+}
+
+/// The body of an answer that is not 2xx.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Error {
+    /// What went wrong.
+    pub message: String,
+}

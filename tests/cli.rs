@@ -1,0 +1,221 @@
+//! The command line without root: help, exit codes, validation. What needs root is in `tests/netns/`.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// Runs `privlink` with a state directory that does not exist.
+fn privlink(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_privlink"))
+        .args(["--state-dir", "/nonexistent/privlink"])
+        .args(arguments)
+        .env_remove("PRIVLINK_LOG")
+        .output()
+        .unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// Asserts the exit code, and shows all output if it is another.
+#[track_caller]
+fn assert_code(output: &Output, code: i32) {
+    assert_eq!(
+        output.status.code(),
+        Some(code),
+        "stdout: {}\nstderr: {}",
+        stdout(output),
+        stderr(output)
+    );
+}
+
+fn template(text: &str) -> tempfile::NamedTempFile {
+    let file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
+    std::fs::write(&file, text).unwrap();
+    file
+}
+
+fn path(file: &tempfile::NamedTempFile) -> &str {
+    file.path().to_str().unwrap()
+}
+
+const TWO_SUBNETS: &str = "
+Resources:
+  Vpc:
+    Type: AWS::EC2::VPC
+    Properties: { CidrBlock: 172.18.0.0/16 }
+  A:
+    Type: AWS::EC2::Subnet
+    Properties: { VpcId: !Ref Vpc, CidrBlock: 172.18.0.0/24 }
+  B:
+    Type: AWS::EC2::Subnet
+    Properties: { VpcId: !Ref Vpc, CidrBlock: 172.18.1.0/24 }
+";
+
+#[test]
+fn every_help_has_examples() {
+    let commands: [&[&str]; 10] = [
+        &[],
+        &["up"],
+        &["down"],
+        &["validate"],
+        &["exec"],
+        &["show"],
+        &["show", "interfaces"],
+        &["show", "endpoints"],
+        &["show", "flows"],
+        &["show", "drops"],
+    ];
+    for command in commands {
+        for flag in ["-h", "--help"] {
+            let output = privlink(&[command, &[flag]].concat());
+            assert_code(&output, 0);
+            assert!(
+                stdout(&output).contains("Examples:\n"),
+                "{command:?} {flag}"
+            );
+        }
+    }
+}
+
+#[test]
+fn wrong_usage_is_exit_code_2() {
+    for arguments in [
+        &["fly"][..],
+        &["up"],
+        &["exec", "EC2A"],
+        &["show", "everything"],
+        &["up", "t.yaml", "--parameter", "NoValue"],
+        &["up", "t.yaml", "--mtu", "70"],
+        &["up", "t.yaml", "--workers", "0"],
+        &["validate", "t.yaml", "--output", "xml"],
+    ] {
+        assert_code(&privlink(arguments), 2);
+    }
+}
+
+#[test]
+fn without_a_daemon_the_state_directory_and_the_way_to_start_are_named() {
+    for arguments in [&["show", "flows"][..], &["exec", "EC2A", "--", "true"]] {
+        let output = privlink(arguments);
+        assert_code(&output, 1);
+        let error = stderr(&output);
+        assert!(
+            error.starts_with("privlink: error: no daemon is running in /nonexistent/privlink"),
+            "{error}"
+        );
+        assert!(error.contains("privlink up"), "{error}");
+    }
+}
+
+#[test]
+fn down_where_nothing_runs_says_so_and_succeeds() {
+    let output = privlink(&["down"]);
+    assert_code(&output, 0);
+    assert_eq!(
+        stdout(&output),
+        "Nothing to do: no daemon in /nonexistent/privlink.\n"
+    );
+    let output = privlink(&["down", "--output", "json"]);
+    assert_eq!(stdout(&output), "\"Nothing\"\n");
+}
+
+#[test]
+fn a_good_template_is_valid() {
+    let file = template(TWO_SUBNETS);
+    let output = privlink(&["validate", path(&file)]);
+    assert_code(&output, 0);
+    assert!(
+        stdout(&output).contains("3 resources"),
+        "{}",
+        stdout(&output)
+    );
+    assert_eq!(stderr(&output), "");
+}
+
+#[test]
+fn a_template_with_two_errors_shows_both_with_their_places() {
+    let broken = TWO_SUBNETS
+        .replace("172.18.0.0/24", "10.0.0.0/24")
+        .replace("172.18.1.0/24", "172.18.1.0/33");
+    let file = template(&broken);
+    let output = privlink(&["validate", path(&file)]);
+    assert_code(&output, 1);
+    let text = stderr(&output);
+    for (line, word) in [(8, "10.0.0.0/24"), (11, "172.18.1.0/33")] {
+        let place = format!("{}:{line}:", path(&file));
+        assert!(
+            text.lines()
+                .any(|text| text.contains(&place) && text.contains(word)),
+            "{place} {word}: {text}"
+        );
+    }
+}
+
+#[test]
+fn errors_are_json_on_request() {
+    let file = template(&TWO_SUBNETS.replace(
+        "!Ref Vpc, CidrBlock: 172.18.1",
+        "!Ref Vpx, CidrBlock: 172.18.1",
+    ));
+    let output = privlink(&["validate", path(&file), "--output", "json"]);
+    assert_code(&output, 1);
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["Valid"], false);
+    assert_eq!(json["Errors"][0]["Line"], 11, "{json}");
+    assert_eq!(json["Errors"][0]["LogicalId"], "B", "{json}");
+}
+
+#[test]
+fn a_missing_template_is_named() {
+    for command in ["validate", "up"] {
+        let output = privlink(&[command, "/nonexistent/stack.yaml"]);
+        assert_code(&output, 1);
+        let error = stderr(&output);
+        assert!(
+            error.contains("cannot read the template /nonexistent/stack.yaml: No such file"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn an_unknown_region_or_parameter_is_refused() {
+    let file = template(TWO_SUBNETS);
+    for arguments in [["--region", "mars"], ["--parameter", "Unknown=1"]] {
+        let output = privlink(&[&["validate", path(&file)], &arguments[..]].concat());
+        assert_code(&output, 1);
+        assert!(
+            stderr(&output).contains(arguments[1].split('=').next().unwrap()),
+            "{}",
+            stderr(&output)
+        );
+    }
+}
+
+#[test]
+fn no_colour_codes_go_into_a_pipe() {
+    let output = privlink(&["show", "flows"]);
+    assert!(!stderr(&output).contains('\x1b'));
+}
+
+#[test]
+fn the_examples_of_the_repository_are_valid() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let mut seen = 0;
+    for entry in std::fs::read_dir(examples).unwrap() {
+        let file = entry.unwrap().path();
+        if file
+            .extension()
+            .is_some_and(|extension| extension == "yaml")
+        {
+            assert_code(&privlink(&["validate", file.to_str().unwrap()]), 0);
+            seen += 1;
+        }
+    }
+    assert!(seen > 0, "no examples");
+}
