@@ -15,3 +15,4 @@ pub mod dataplane;
 pub mod io;
 pub mod net;
 pub mod template;
+pub mod sim;

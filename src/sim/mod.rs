@@ -1,0 +1,11 @@
+//! Test utility: the data plane alone, with hosts, packets and a clock of its own. Hours pass in milliseconds.
+//!
+//! Used by tests, benches and fuzzing; nothing that runs in production knows it, and it may panic.
+
+mod packet;
+mod topology;
+mod world;
+
+pub use packet::{PacketBuilder, SimPacket, echo_reply, echo_request, tcp, udp};
+pub use topology::{Topology, any_from, from_group, tcp_from};
+pub use world::{Drops, Outcome, World};

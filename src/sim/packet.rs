@@ -1,0 +1,316 @@
+//! Packets as tests write them, built by etherparse: an implementation of the formats that is not ours.
+
+use std::fmt;
+
+use etherparse::{Icmpv4Type, IpNumber, Ipv4Header, PacketBuilder as Etherparse, TcpOptionElement};
+
+use crate::net::{FiveTuple, Headers, Packet, ParseError, Segment, VnetHeader, checksum};
+
+/// An IPv4 packet in the making.
+#[derive(Clone, Debug)]
+pub struct PacketBuilder {
+    src: [u8; 4],
+    dst: [u8; 4],
+    transport: Transport,
+    payload: Vec<u8>,
+    needs_csum: bool,
+    gso_size: u16,
+}
+
+#[derive(Clone, Debug)]
+enum Transport {
+    Tcp {
+        ports: (u16, u16),
+        seq: u32,
+        ack: u32,
+        flags: u8,
+        window: u16,
+        options: Vec<TcpOptionElement>,
+    },
+    Udp {
+        ports: (u16, u16),
+    },
+    Echo {
+        id: u16,
+        seq: u16,
+        reply: bool,
+    },
+}
+
+/// A TCP packet from `src` to `dst`, each an address and a port; a SYN with sequence number 1000 unless told otherwise.
+pub fn tcp(src: ([u8; 4], u16), dst: ([u8; 4], u16)) -> PacketBuilder {
+    let ports = (src.1, dst.1);
+    let (flags, options) = (Segment::SYN, vec![]);
+    PacketBuilder::new(
+        src.0,
+        dst.0,
+        Transport::Tcp {
+            ports,
+            seq: 1000,
+            ack: 0,
+            flags,
+            window: 64240,
+            options,
+        },
+    )
+}
+
+/// A UDP packet.
+pub fn udp(src: ([u8; 4], u16), dst: ([u8; 4], u16)) -> PacketBuilder {
+    PacketBuilder::new(
+        src.0,
+        dst.0,
+        Transport::Udp {
+            ports: (src.1, dst.1),
+        },
+    )
+}
+
+/// An ICMP echo request with this identifier.
+pub fn echo_request(src: [u8; 4], dst: [u8; 4], id: u16) -> PacketBuilder {
+    PacketBuilder::new(
+        src,
+        dst,
+        Transport::Echo {
+            id,
+            seq: 1,
+            reply: false,
+        },
+    )
+}
+
+/// An ICMP echo reply with this identifier.
+pub fn echo_reply(src: [u8; 4], dst: [u8; 4], id: u16) -> PacketBuilder {
+    PacketBuilder::new(
+        src,
+        dst,
+        Transport::Echo {
+            id,
+            seq: 1,
+            reply: true,
+        },
+    )
+}
+
+impl PacketBuilder {
+    fn new(src: [u8; 4], dst: [u8; 4], transport: Transport) -> Self {
+        Self {
+            src,
+            dst,
+            transport,
+            payload: vec![],
+            needs_csum: false,
+            gso_size: 0,
+        }
+    }
+
+    /// TCP: these flags, sequence and acknowledgement numbers.
+    pub fn segment(mut self, set_flags: u8, set_seq: u32, set_ack: u32) -> Self {
+        if let Transport::Tcp {
+            flags, seq, ack, ..
+        } = &mut self.transport
+        {
+            (*flags, *seq, *ack) = (set_flags, set_seq, set_ack);
+        }
+        self
+    }
+
+    /// TCP: this maximum segment size, as an option.
+    pub fn mss(mut self, mss: u16) -> Self {
+        if let Transport::Tcp { options, .. } = &mut self.transport {
+            options.push(TcpOptionElement::MaximumSegmentSize(mss));
+        }
+        self
+    }
+
+    /// TCP: this window, as it stands in the header.
+    pub fn window(mut self, set: u16) -> Self {
+        if let Transport::Tcp { window, .. } = &mut self.transport {
+            *window = set;
+        }
+        self
+    }
+
+    /// This payload.
+    pub fn payload(mut self, payload: &[u8]) -> Self {
+        self.payload = payload.to_vec();
+        self
+    }
+
+    /// The transport checksum left to be completed, as Linux hands packets to a TUN with offloads.
+    pub fn needs_csum(mut self) -> Self {
+        self.needs_csum = true;
+        self
+    }
+
+    /// A super-packet of segments with `size` bytes of payload.
+    pub fn gso(mut self, size: u16) -> Self {
+        self.gso_size = size;
+        self.needs_csum()
+    }
+
+    /// The packet.
+    pub fn build(&self) -> SimPacket {
+        let builder = Etherparse::ipv4(self.src, self.dst, 64);
+        let mut bytes = Vec::new();
+        match &self.transport {
+            Transport::Tcp {
+                ports,
+                seq,
+                ack,
+                flags,
+                window,
+                options,
+            } => {
+                let mut tcp = builder.tcp(ports.0, ports.1, *seq, *window);
+                for (flag, apply) in TCP_FLAGS {
+                    if flags & flag != 0 {
+                        tcp = apply(tcp, *ack);
+                    }
+                }
+                tcp.options(options)
+                    .unwrap()
+                    .write(&mut bytes, &self.payload)
+                    .unwrap();
+            }
+            Transport::Udp { ports } => {
+                builder
+                    .udp(ports.0, ports.1)
+                    .write(&mut bytes, &self.payload)
+                    .unwrap();
+            }
+            Transport::Echo { id, seq, reply } => {
+                let header = etherparse::IcmpEchoHeader { id: *id, seq: *seq };
+                let kind = if *reply {
+                    Icmpv4Type::EchoReply(header)
+                } else {
+                    Icmpv4Type::EchoRequest(header)
+                };
+                builder
+                    .icmpv4(kind)
+                    .write(&mut bytes, &self.payload)
+                    .unwrap();
+            }
+        }
+        let mut packet = SimPacket {
+            vnet: VnetHeader::default(),
+            bytes,
+        };
+        if self.needs_csum {
+            packet.postpone_checksum(self.gso_size);
+        }
+        packet
+    }
+}
+
+type TcpStep = etherparse::PacketBuilderStep<etherparse::TcpHeader>;
+const TCP_FLAGS: [(u8, fn(TcpStep, u32) -> TcpStep); 5] = [
+    (Segment::SYN, |tcp, _| tcp.syn()),
+    (Segment::ACK, |tcp, ack| tcp.ack(ack)),
+    (Segment::FIN, |tcp, _| tcp.fin()),
+    (Segment::RST, |tcp, _| tcp.rst()),
+    (Segment::PSH, |tcp, _| tcp.psh()),
+];
+
+/// A packet as it lies in a worker's buffer.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SimPacket {
+    /// Its vnet header.
+    pub vnet: VnetHeader,
+    /// Its IP bytes.
+    pub bytes: Vec<u8>,
+}
+
+impl SimPacket {
+    /// The data plane's view of it.
+    pub fn view(&mut self) -> Packet<'_> {
+        Packet::new(&mut self.vnet, &mut self.bytes)
+    }
+
+    /// Its headers, as our own parser sees them.
+    pub fn headers(&self) -> Result<Headers, ParseError> {
+        self.clone().view().parse()
+    }
+
+    /// Its five-tuple.
+    pub fn tuple(&self) -> FiveTuple {
+        self.headers().unwrap().tuple
+    }
+
+    /// Are its checksums what etherparse computes? With `NEEDS_CSUM`: does the field hold the pseudo-header's sum?
+    pub fn checksums_are_right(&self) -> bool {
+        let Ok((ip, rest)) = Ipv4Header::from_slice(&self.bytes) else {
+            return false;
+        };
+        if ip.header_checksum != ip.calc_header_checksum() {
+            return false;
+        }
+        let offset = match ip.protocol {
+            IpNumber::TCP => 16,
+            IpNumber::UDP => 6,
+            _ => return checksum::sum(rest) == 0xffff,
+        };
+        let field = u16::from_be_bytes([rest[offset], rest[offset + 1]]);
+        if self.vnet.needs_csum() {
+            let tuple = self.tuple();
+            return field
+                == checksum::pseudo_header(tuple.src, tuple.dst, tuple.protocol, rest.len());
+        }
+        (ip.protocol == IpNumber::UDP && field == 0) || field == full_checksum(&ip, rest)
+    }
+
+    /// Undoes the checksum, as a sender does that leaves it to the device.
+    fn postpone_checksum(&mut self, gso_size: u16) {
+        let (ip, rest) = Ipv4Header::from_slice(&self.bytes).unwrap();
+        let header_len = ip.header_len();
+        let (csum_offset, gso_type) = match ip.protocol {
+            IpNumber::TCP => (16, 1),
+            _ => (6, 5),
+        };
+        let tuple = self.tuple();
+        let partial = checksum::pseudo_header(tuple.src, tuple.dst, tuple.protocol, rest.len());
+        self.bytes[header_len + csum_offset..][..2].copy_from_slice(&partial.to_be_bytes());
+        self.vnet = VnetHeader {
+            flags: VnetHeader::NEEDS_CSUM,
+            gso_type: if gso_size > 0 { gso_type } else { 0 },
+            gso_size,
+            csum_start: header_len as u16,
+            csum_offset: csum_offset as u16,
+            hdr_len: 0,
+        };
+    }
+}
+
+/// The transport checksum, by etherparse.
+fn full_checksum(ip: &Ipv4Header, segment: &[u8]) -> u16 {
+    match ip.protocol {
+        IpNumber::TCP => {
+            let (header, payload) = etherparse::TcpHeader::from_slice(segment).unwrap();
+            header.calc_checksum_ipv4(ip, payload).unwrap()
+        }
+        _ => {
+            let (header, payload) = etherparse::UdpHeader::from_slice(segment).unwrap();
+            header.calc_checksum_ipv4(ip, payload).unwrap()
+        }
+    }
+}
+
+impl fmt::Debug for SimPacket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.headers() {
+            Ok(Headers {
+                tuple,
+                transport,
+                len,
+                ..
+            }) => {
+                write!(f, "{tuple:?} {transport:?} {len} bytes {:?}", self.vnet)
+            }
+            Err(error) => write!(
+                f,
+                "unparsable ({error}) {:?} {:02x?}",
+                self.vnet, self.bytes
+            ),
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! A data plane with its workers, run by a test one packet at a time.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::packet::{PacketBuilder, SimPacket};
+use super::topology::Topology;
+use crate::dataplane::{
+    Dataplane, DropReason, EniIdx, FlowView, Instant, Settings, Transmit, Verdict, Worker,
+};
+
+/// A data plane, its workers, and the time.
+pub struct World {
+    /// The data plane under test.
+    pub dataplane: Dataplane,
+    /// Its workers; interfaces are spread over them by index.
+    pub workers: Vec<Worker>,
+    /// The time.
+    pub now: Instant,
+    seen: Drops,
+}
+
+/// Dropped packets by place and reason.
+pub type Drops = BTreeMap<(EniIdx, DropReason), u64>;
+
+/// What became of a packet: the verdict, the packet as it left, and what the core said because of it.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Its fate.
+    pub verdict: Verdict,
+    /// The packet after it.
+    pub packet: SimPacket,
+    /// Packets that the core originated.
+    pub replies: Vec<Transmit>,
+}
+
+impl World {
+    /// A world with this topology, at [`Instant::START`].
+    pub fn new(topology: &Topology) -> Self {
+        Self::with(
+            topology,
+            Settings {
+                workers: 2,
+                seed: 7,
+                mtu: 9001,
+                max_flows: 100_000,
+            },
+        )
+    }
+
+    /// As [`World::new`], with other settings.
+    pub fn with(topology: &Topology, settings: Settings) -> Self {
+        let dataplane = Dataplane::new(settings.clone());
+        dataplane.apply(topology.config.clone());
+        let workers = (0..settings.workers)
+            .map(|number| dataplane.worker(number))
+            .collect();
+        Self {
+            dataplane,
+            workers,
+            now: Instant::START,
+            seen: Drops::new(),
+        }
+    }
+
+    /// An instance sends a packet.
+    pub fn send(&mut self, from: EniIdx, packet: &PacketBuilder) -> Outcome {
+        self.send_packet(from, packet.build())
+    }
+
+    /// An instance sends these very bytes.
+    pub fn send_packet(&mut self, from: EniIdx, mut packet: SimPacket) -> Outcome {
+        let place = from.index() as usize % self.workers.len();
+        let worker = &mut self.workers[place];
+        self.dataplane.resume(worker);
+        let verdict = self
+            .dataplane
+            .handle_packet(worker, from, &mut packet.view(), self.now);
+        let replies = std::iter::from_fn(|| self.dataplane.poll_transmit(worker)).collect();
+        self.dataplane.park(worker);
+        Outcome {
+            verdict,
+            packet,
+            replies,
+        }
+    }
+
+    /// Sends a packet that must arrive at `to`; gives it as it arrives, its checksums verified.
+    pub fn deliver(&mut self, from: EniIdx, packet: &PacketBuilder, to: EniIdx) -> SimPacket {
+        let sent = packet.build();
+        let outcome = self.send_packet(from, sent.clone());
+        assert_eq!(
+            outcome.verdict,
+            Verdict::Forward(to),
+            "{sent:?}\n{}",
+            self.describe()
+        );
+        assert_eq!(outcome.replies, [], "{sent:?}");
+        assert!(
+            outcome.packet.checksums_are_right(),
+            "checksums of {:?}",
+            outcome.packet
+        );
+        outcome.packet
+    }
+
+    /// Sends a packet that must be dropped for `reason`; gives what the core says to its sender.
+    pub fn refuse(
+        &mut self,
+        from: EniIdx,
+        packet: &PacketBuilder,
+        reason: DropReason,
+    ) -> Vec<Transmit> {
+        let sent = packet.build();
+        let outcome = self.send_packet(from, sent.clone());
+        assert_eq!(
+            outcome.verdict,
+            Verdict::Drop(reason),
+            "{sent:?}\n{}",
+            self.describe()
+        );
+        outcome.replies
+    }
+
+    /// Time passes; all that falls due meanwhile happens when it is due.
+    pub fn advance(&mut self, duration: Duration) {
+        let until = self.now + duration;
+        while let Some(deadline) = self
+            .dataplane
+            .poll_timeout(&self.workers[0])
+            .filter(|due| due.at <= until)
+        {
+            self.now = self.now.max(deadline.at);
+            for worker in &mut self.workers {
+                self.dataplane.resume(worker);
+                self.dataplane.handle_timeout(worker, self.now);
+                self.dataplane.park(worker);
+            }
+        }
+        self.now = until;
+    }
+
+    /// The drop counters that have moved since the last call, every one of them.
+    pub fn new_drops(&mut self) -> Drops {
+        let mut all = Drops::new();
+        for (eni, counters) in self.dataplane.counters() {
+            all.extend(
+                counters
+                    .drops()
+                    .map(|(reason, count)| ((eni, reason), count)),
+            );
+        }
+        let before = std::mem::replace(&mut self.seen, all.clone());
+        all.retain(|key, count| {
+            *count -= before.get(key).copied().unwrap_or(0);
+            *count > 0
+        });
+        all
+    }
+
+    /// The flows alive now.
+    pub fn flows(&self) -> Vec<FlowView> {
+        self.dataplane.flows(self.now)
+    }
+
+    /// The whole state, for a failing test's message.
+    pub fn describe(&mut self) -> String {
+        let drops = self.new_drops();
+        format!(
+            "at {:?}\nflows {:#?}\nnew drops {drops:?}",
+            self.now,
+            self.flows()
+        )
+    }
+}
