@@ -14,5 +14,5 @@ pub mod daemon;
 pub mod dataplane;
 pub mod io;
 pub mod net;
-pub mod template;
 pub mod sim;
+pub mod template;

@@ -204,7 +204,8 @@ impl PacketBuilder {
 }
 
 type TcpStep = etherparse::PacketBuilderStep<etherparse::TcpHeader>;
-const TCP_FLAGS: [(u8, fn(TcpStep, u32) -> TcpStep); 5] = [
+type Apply = fn(TcpStep, u32) -> TcpStep;
+const TCP_FLAGS: [(u8, Apply); 5] = [
     (Segment::SYN, |tcp, _| tcp.syn()),
     (Segment::ACK, |tcp, ack| tcp.ack(ack)),
     (Segment::FIN, |tcp, _| tcp.fin()),

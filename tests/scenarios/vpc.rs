@@ -113,13 +113,12 @@ fn a_neighbour_cannot_send_along_somebody_elses_flow() {
 
 #[test]
 fn connections_inside_a_vpc_may_be_idle_for_five_days_and_udp_for_30_or_180_seconds() {
-    let mut world = World::new(&Topology::w1());
     // The neighbour's group admits nothing from EC2_A by itself: only the flow lets answers back.
     let mut topology = Topology::w1();
     topology.group(Topology::CONSUMER_GROUP).ingress.clear();
     topology.interface(A2).groups = vec![Topology::ENDPOINT_GROUP];
     topology.group(Topology::ENDPOINT_GROUP).ingress = vec![privlink::sim::any_from("0.0.0.0/0")];
-    std::mem::swap(&mut world, &mut World::new(&topology));
+    let mut world = World::new(&topology);
     let answer = tcp((NEIGHBOUR, 22), (EC2, 1));
     world.deliver(A, &tcp((EC2, 1), (NEIGHBOUR, 22)), A2);
     world.deliver(A2, &answer.clone().segment(SYN | ACK, 1, 1001), A);
