@@ -180,6 +180,7 @@ namespaces_up=true
 
 step "privlink up $template"
 # Its own session: Ctrl-C reaches this script, which then ends it in order.
+: >"$work/privlink.out"
 setsid "$PRIVLINK" up "$template" >"$work/privlink.out" 2>"$work/privlink.err" </dev/null &
 daemon=$!
 wait_for 20 "privlink's ready line" grep -qi '^ready' "$work/privlink.out"
@@ -192,7 +193,7 @@ denied
 step "what happened"
 cat <<END
   Both VPCs are 172.18.0.0/16, and EC2_A and EC2_B even have the same address, so neither could route to the other.
-  EC2_A sent to an endpoint network interface: an address of its own subnet. privlink checked the endpoint's and the
+  EC2_A sent to an endpoint network interface: an address in its own VPC. privlink checked the endpoint's and the
   gateway's security groups, picked an address and port of the resource gateway in the same zone of VPC 2, and
   rewrote both addresses; EC2_B's security group admits the gateway's group, and nginx saw the gateway as its client.
   The answers took the same flow backwards. Nothing in VPC 2 can open a connection towards VPC 1.

@@ -3,17 +3,29 @@
 //! They need root. Without it each shows as ignored, not as passed. Each test has namespaces, a state directory and
 //! children of its own ([`Site`](site::Site)), and leaves nothing behind.
 
+mod checksums;
+mod cli;
+mod hostile;
 mod io;
+mod lifecycle;
+mod protocols;
+mod rules;
+mod site;
+mod traffic;
 mod workers;
 
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
-/// Lists a module's tests, named after their functions.
+/// A test's name and what it runs.
+type Test = (String, fn() -> anyhow::Result<()>);
+
+/// Lists a module's tests, named after their functions. `#[test]` would be without effect here: this is a harness of
+/// its own (`Cargo.toml`). A function that is not listed is unused, and the compiler says so.
 macro_rules! tests {
     ($($name:ident),+ $(,)?) => {
-        pub fn tests() -> Vec<(String, fn() -> anyhow::Result<()>)> {
+        pub fn tests() -> Vec<crate::Test> {
             let module = module_path!().rsplit("::").next().unwrap_or_default();
             vec![$((format!("{module}::{}", stringify!($name)), $name as fn() -> anyhow::Result<()>)),+]
         }
@@ -32,13 +44,23 @@ fn main() -> ExitCode {
     }
     // They wait more than they compute.
     arguments.test_threads.get_or_insert(4);
-    let tests = [io::tests(), workers::tests()];
+    let tests = [
+        traffic::tests(),
+        protocols::tests(),
+        checksums::tests(),
+        rules::tests(),
+        hostile::tests(),
+        lifecycle::tests(),
+        cli::tests(),
+        io::tests(),
+        workers::tests(),
+    ];
     let trials = tests
         .into_iter()
         .flatten()
         .map(|(name, test)| {
             Trial::test(name, move || {
-                test().map_err(|error| Failed::from(format!("{error:?}")))
+                test().map_err(|error| Failed::from(format!("{error:#}")))
             })
             .with_ignored_flag(!root)
         })

@@ -1,0 +1,193 @@
+//! Beginning and end: what `up` makes, what is left after each way to end, what happens when the ground goes away.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use rustix::process::Signal;
+
+use crate::site::{ENDPOINT, Site, host, text};
+
+crate::tests!(
+    namespaces_that_privlink_made_go_and_others_stay,
+    sigint_leaves_the_machine_as_it_was,
+    after_sigterm_and_up_a_new_curl_works_and_an_old_connection_is_reset,
+    after_sigkill_down_cleans_up,
+    a_second_daemon_says_so,
+    a_namespace_deleted_underneath_is_reported_without_spinning,
+    an_interface_deleted_underneath_is_reported_without_spinning,
+    an_idle_daemon_uses_no_cpu,
+);
+
+/// What a spinning thread would use many times over, in [`WINDOW`].
+const LITTLE: Duration = Duration::from_millis(40);
+const WINDOW: Duration = Duration::from_secs(2);
+
+fn exists(namespace: &str) -> bool {
+    Path::new("/run/netns").join(namespace).exists()
+}
+
+fn has_eni0(site: &Site, namespace: &str) -> Result<bool> {
+    Ok(site
+        .run(namespace, &["ip", "link", "show", "eni0"])?
+        .status
+        .success())
+}
+
+fn namespaces_that_privlink_made_go_and_others_stay() -> Result<()> {
+    let mut site = Site::new()?;
+    let (mine, made) = (site.a.clone(), site.b.clone());
+    site.namespace(&mine)?;
+    site.up(&site.template(), &[])?;
+    ensure!(exists(&made), "{made} was not created");
+    let status = site.stop(Signal::TERM)?;
+    ensure!(status.success(), "privlink ended with {status}");
+    ensure!(exists(&mine), "{mine} was there before, and is gone");
+    ensure!(!has_eni0(&site, &mine)?, "eni0 was left in {mine}");
+    ensure!(!exists(&made), "{made} was left behind");
+    ensure!(
+        !site.state_dir().exists(),
+        "{} was left behind",
+        site.state_dir().display()
+    );
+    Ok(())
+}
+
+fn sigint_leaves_the_machine_as_it_was() -> Result<()> {
+    let mut site = Site::with_nginx()?;
+    site.curl(&[ENDPOINT])?;
+    let status = site.stop(Signal::INT)?;
+    ensure!(status.success(), "privlink ended with {status}");
+    ensure!(
+        !exists(&site.a) && !exists(&site.b),
+        "a namespace was left behind"
+    );
+    ensure!(
+        !site.state_dir().exists(),
+        "{} was left behind",
+        site.state_dir().display()
+    );
+    Ok(())
+}
+
+fn after_sigterm_and_up_a_new_curl_works_and_an_old_connection_is_reset() -> Result<()> {
+    let mut site = Site::new()?;
+    let (a, b) = (site.a.clone(), site.b.clone());
+    site.namespace(&a)?;
+    site.namespace(&b)?;
+    site.up(&site.template(), &[])?;
+    site.nginx()?;
+    let lines = site.python(&a, "hold", &[ENDPOINT])?;
+    site.stop(Signal::TERM)?;
+    site.up(&site.template(), &[])?;
+    ensure!(site.curl(&[ENDPOINT])?.starts_with("hello"));
+    let said = lines
+        .recv_timeout(Duration::from_secs(30))
+        .context("the old connection hangs")?;
+    ensure!(said == "reset", "the old connection was {said}");
+    Ok(())
+}
+
+fn after_sigkill_down_cleans_up() -> Result<()> {
+    let mut site = Site::new()?;
+    site.up(&site.template(), &[])?;
+    site.stop(Signal::KILL)?;
+    ensure!(
+        exists(&site.a) && exists(&site.b),
+        "nothing was left to clean up"
+    );
+    let output = site.privlink(&["down"])?;
+    ensure!(output.status.success(), "down: {}", text(&output));
+    ensure!(
+        !exists(&site.a) && !exists(&site.b),
+        "a namespace was left behind: {}",
+        text(&output)
+    );
+    ensure!(
+        !site.state_dir().exists(),
+        "{} was left behind",
+        site.state_dir().display()
+    );
+    // And the way is free again.
+    site.up(&site.template(), &[])
+}
+
+fn a_second_daemon_says_so() -> Result<()> {
+    let mut site = Site::with_nginx()?;
+    let template = site.dir.path().join("template.yaml").display().to_string();
+    let output = site.privlink(&["up", &template])?;
+    ensure!(
+        output.status.code() == Some(1),
+        "{}: {}",
+        output.status,
+        text(&output)
+    );
+    let said = text(&output);
+    let (pid, dir) = (
+        site.pid()?.to_string(),
+        site.state_dir().display().to_string(),
+    );
+    ensure!(
+        said.contains(&dir) && said.contains(&pid),
+        "it names neither {dir} nor {pid}: {said}"
+    );
+    // The first one does not mind.
+    ensure!(site.curl(&[ENDPOINT])?.starts_with("hello"));
+    ensure!(site.stop(Signal::TERM)?.success());
+    Ok(())
+}
+
+fn a_namespace_deleted_underneath_is_reported_without_spinning() -> Result<()> {
+    let mut site = Site::with_nginx()?;
+    let gone = site.a.clone();
+    host(&["ip", "netns", "del", &gone])?;
+    site.daemon_says(&gone, Duration::from_secs(10))?;
+    let used = site.cpu_over(WINDOW)?;
+    ensure!(used <= LITTLE, "{used:?} of CPU in {WINDOW:?}");
+    let status = status_of(&site, &gone)?;
+    ensure!(
+        status != "in-use",
+        "show interfaces still calls it {status}"
+    );
+    ensure!(site.stop(Signal::TERM)?.success());
+    Ok(())
+}
+
+fn an_interface_deleted_underneath_is_reported_without_spinning() -> Result<()> {
+    let mut site = Site::with_nginx()?;
+    let namespace = site.a.clone();
+    host(&["ip", "-n", &namespace, "link", "del", "eni0"])?;
+    site.daemon_says(&namespace, Duration::from_secs(10))?;
+    let used = site.cpu_over(WINDOW)?;
+    ensure!(used <= LITTLE, "{used:?} of CPU in {WINDOW:?}");
+    let status = status_of(&site, &namespace)?;
+    ensure!(
+        status != "in-use",
+        "show interfaces still calls it {status}"
+    );
+    ensure!(site.stop(Signal::TERM)?.success());
+    Ok(())
+}
+
+fn status_of(site: &Site, namespace: &str) -> Result<String> {
+    let rows = site.show("interfaces")?;
+    let row = rows
+        .iter()
+        .find(|row| row["Namespace"] == namespace)
+        .with_context(|| format!("{namespace}: {rows:?}"))?;
+    Ok(row["Status"].as_str().unwrap_or_default().to_owned())
+}
+
+fn an_idle_daemon_uses_no_cpu() -> Result<()> {
+    let site = Site::with_nginx()?;
+    site.curl(&[ENDPOINT])?;
+    // The pollers' budget and the closing flow's first deadlines are past.
+    std::thread::sleep(Duration::from_secs(1));
+    let used = site.cpu_over(WINDOW)?;
+    // One tick of accounting is what two seconds may show.
+    ensure!(
+        used <= Duration::from_millis(10),
+        "{used:?} of CPU in {WINDOW:?}"
+    );
+    Ok(())
+}
