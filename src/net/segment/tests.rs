@@ -153,10 +153,10 @@ proptest! {
     #[test]
     fn the_pieces_are_the_whole_and_every_checksum_is_right(
         kind in kinds(),
-        payload in prop::collection::vec(any::<u8>(), 0..20_000),
-        gso_size in 1u16..9000,
+        payload in prop::collection::vec(any::<u8>(), 0..6000),
+        gso_size in 1u16..3000,
     ) {
-        let whole = super_packet(kind, &payload, gso_size.max(payload.len() as u16 / 64 + 1), 0);
+        let whole = super_packet(kind, &payload, gso_size.max(payload.len() as u16 / 16 + 1), 0);
         let pieces = cut(&whole);
         let size = usize::from(whole.header.gso_size);
         prop_assert_eq!(pieces.len(), payload.len().div_ceil(size).max(1));
@@ -187,7 +187,7 @@ proptest! {
         if let Some(byte) = packet.get_mut(9) { *byte = protocol; }
         let [hdr_len, gso_size, csum_start, csum_offset] = fields;
         let header = VnetHeader { flags: VnetHeader::NEEDS_CSUM, gso_type, hdr_len, gso_size, csum_start, csum_offset };
-        let mut scratch = vec![0; 70_000];
+        let mut scratch = vec![0; 4096];
         if let Ok(mut cutter) = Cutter::new(&header, &packet, &mut scratch) {
             while cutter.next().is_some() {}
         }
