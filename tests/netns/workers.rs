@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -24,7 +25,9 @@ tests![
     super_packets_arrive_intact,
     finished_packets_arrive_intact_without_vnet_headers,
     super_packets_are_cut_for_a_link_without_vnet_headers,
+    udp_super_packets_arrive_as_their_datagrams,
     idle_workers_use_no_cpu,
+    a_link_that_is_down_is_waited_for,
     a_deleted_link_is_reported_once_and_without_spinning,
     a_deleted_namespace_is_reported_and_let_go,
     a_removed_interface_is_gone_while_the_others_go_on,
@@ -245,6 +248,50 @@ fn super_packets_are_cut_for_a_link_without_vnet_headers() -> anyhow::Result<()>
     for line in errors.lines().skip(1) {
         ensure!(line.split_whitespace().nth(1) == Some("0"), "{line}");
     }
+    Ok(())
+}
+
+fn udp_super_packets_arrive_as_their_datagrams() -> anyhow::Result<()> {
+    // 17 is SOL_UDP, 103 UDP_SEGMENT.
+    const SEND: &str = "import socket\n\
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n\
+        s.setsockopt(17, 103, 1000)\n\
+        s.sendto(b''.join(bytes([n]) * 1000 for n in range(9)) + b'end', ('172.18.1.70', 9))\n";
+    for (name, receiver) in [("uso", Offload::On), ("usocut", Offload::Off)] {
+        let pair = Pair::new(name, [Offload::On, receiver])?;
+        let socket = inside(&pair.namespaces[1].0, || UdpSocket::bind("0.0.0.0:9"))??;
+        socket.set_read_timeout(Some(Duration::from_secs(2)))?;
+        let sent = Command::new("ip")
+            .args(["netns", "exec", pair.namespaces[0].0.name()])
+            .args(["python3", "-c", SEND])
+            .status()?;
+        ensure!(sent.success());
+        let mut buffer = [0; 2000];
+        for n in 0..9 {
+            let length = socket.recv(&mut buffer)?;
+            ensure!(buffer[..length] == [n; 1000], "{name}: datagram {n}");
+        }
+        let length = socket.recv(&mut buffer)?;
+        ensure!(&buffer[..length] == b"end", "{name}: the last, shorter one");
+        let packets = pair.packets_written(1)?;
+        let expected = if receiver == Offload::On { 1 } else { 10 };
+        ensure!(packets == expected, "{name}: {packets} packets");
+    }
+    Ok(())
+}
+
+fn a_link_that_is_down_is_waited_for() -> anyhow::Result<()> {
+    let mut pair = Pair::new("down", [Offload::On, Offload::On])?;
+    pair.echo(0, 1000)?;
+    run("ip -n io-t-down-1 link set eni0 down")?;
+    let address = SocketAddr::from((ADDRESSES[1], 7));
+    let connect = move || TcpStream::connect_timeout(&address, Duration::from_millis(200));
+    ensure!(inside(&pair.namespaces[0].0, connect)?.is_err());
+    quiet()?;
+    run("ip -n io-t-down-1 link set eni0 up")?;
+    run("ip -n io-t-down-1 route add default dev eni0")?;
+    pair.echo(0, 1000)?;
+    ensure!(pair.events.try_recv().is_err(), "nothing is gone");
     Ok(())
 }
 
