@@ -1,41 +1,571 @@
 //! Templates from their text to the control state, and what is said when something is wrong with them.
 
-use privlink::template::{Options, Source, Stack, load};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
 
-fn load_text(text: &str) -> Result<Stack, String> {
+use privlink::control::compile;
+use privlink::template::{Diagnostics, Options, Source, Stack, load};
+use proptest::prelude::*;
+
+const W1: &str = include_str!("../examples/resource-endpoint.yaml");
+const TWO_TIER: &str = include_str!("templates/two-tier.yaml");
+const BASTION: &str = include_str!("templates/bastion.json");
+
+fn load_with(text: &str, options: &Options) -> Result<Stack, Diagnostics> {
     let source = Source {
         name: "t.yaml",
         text,
     };
-    load(source, &Options::default()).map_err(|e| e.to_string())
+    load(source, options)
 }
 
-const W1: &str = include_str!("../examples/resource-endpoint.yaml");
+fn load_text(text: &str) -> Result<Stack, Diagnostics> {
+    load_with(text, &Options::default())
+}
+
+fn with_parameters(parameters: &[(&str, &str)]) -> Options {
+    let own = |(k, v): &(&str, &str)| ((*k).to_owned(), (*v).to_owned());
+    Options {
+        parameters: parameters.iter().map(own).collect(),
+        ..Options::default()
+    }
+}
+
+/// The interfaces of a state, one line each.
+fn interfaces(stack: &Stack) -> Vec<String> {
+    let enis = stack.state.network_interfaces();
+    enis.map(|e| format!("{} {}", e.availability_zone, e.private_ip_addresses[0]))
+        .collect()
+}
+
+/// Every object of a state, one line each.
+fn objects(stack: &Stack) -> String {
+    let state = &stack.state;
+    let mut text = String::new();
+    state.vpcs().for_each(|o| text += &format!("{o:?}\n"));
+    state.subnets().for_each(|o| text += &format!("{o:?}\n"));
+    state
+        .security_groups()
+        .for_each(|o| text += &format!("{o:?}\n"));
+    state
+        .network_interfaces()
+        .for_each(|o| text += &format!("{o:?}\n"));
+    state.instances().for_each(|o| text += &format!("{o:?}\n"));
+    state
+        .resource_gateways()
+        .for_each(|o| text += &format!("{o:?}\n"));
+    state
+        .resource_configurations()
+        .for_each(|o| text += &format!("{o:?}\n"));
+    state
+        .vpc_endpoints()
+        .for_each(|o| text += &format!("{o:?}\n"));
+    text
+}
+
+fn output(stack: &Stack, key: &str) -> String {
+    let found = stack.outputs.iter().find(|o| o.key == key);
+    found
+        .unwrap_or_else(|| panic!("no output {key}"))
+        .value
+        .clone()
+}
+
+/// One template with the value of one expression.
+fn value_of(expression: &str) -> Result<String, String> {
+    let text = format!(
+        "Parameters:\n  P: {{Type: String, Default: p}}\n  L: {{Type: CommaDelimitedList, Default: 'x, y,z'}}\n\
+         Mappings:\n  M: {{k: {{text: found, list: [a, b]}}}}\n\
+         Conditions:\n  Yes: !Equals [!Ref P, p]\n  No: !Not [!Condition Yes]\n\
+         Resources:\n  V: {{Type: AWS::EC2::VPC, Properties: {{CidrBlock: 10.1.0.0/16}}}}\n  \
+         Igw: {{Type: AWS::EC2::InternetGateway}}\n\
+         Outputs:\n  O:\n    Value: {expression}\n"
+    );
+    let stack = load_text(&text).map_err(|e| e.to_string())?;
+    Ok(output(&stack, "O"))
+}
 
 #[test]
 fn walkthrough_1_loads_with_both_endpoint_interfaces_pinned() {
     let stack = load_text(W1).unwrap();
-    for o in &stack.outputs {
-        println!("{o:?}");
-    }
-    for n in &stack.notes {
-        println!("{n}");
-    }
-    for n in stack.state.network_interfaces() {
-        println!("{n:?}");
-    }
-    let endpoint = stack.state.vpc_endpoints().next().unwrap();
-    let addresses: Vec<_> = endpoint
-        .network_interface_ids
-        .iter()
-        .map(|id| stack.state.network_interface(id).unwrap())
-        .map(|eni| format!("{} {}", eni.availability_zone, eni.private_ip_addresses[0]))
-        .collect();
+    assert_eq!(stack.state.owner().region(), "ap-northeast-1");
+    assert_eq!(stack.state.vpcs().count(), 2);
+    assert!(
+        stack
+            .state
+            .vpcs()
+            .all(|v| v.cidr_block.to_string() == "172.18.0.0/16")
+    );
+    let mut enis = interfaces(&stack);
+    enis.sort();
     assert_eq!(
-        addresses,
+        enis,
         [
+            "ap-northeast-1a 172.18.0.108",
+            "ap-northeast-1a 172.18.0.108",
+            "ap-northeast-1a 172.18.0.239",
             "ap-northeast-1a 172.18.0.247",
-            "ap-northeast-1c 172.18.1.70"
+            "ap-northeast-1c 172.18.1.239",
+            "ap-northeast-1c 172.18.1.70",
         ]
     );
+    let namespaces: Vec<_> = stack
+        .state
+        .instances()
+        .map(|i| i.namespace.as_str())
+        .collect();
+    assert_eq!(namespaces, ["ec2-a", "ec2-b"]);
+    let configuration = stack.state.resource_configurations().next().unwrap();
+    assert_eq!(configuration.name, "privatelink-dev2-vpc-cfg");
+    assert_eq!(configuration.ip_resource.to_string(), "172.18.0.108");
+    let gateway = stack.state.resource_gateways().next().unwrap();
+    assert_eq!(gateway.name, "privatelink-dev2-vpc-rscgw");
+    assert_eq!(output(&stack, "ResourceAddress"), "172.18.0.108");
+    let config = compile(&stack.state);
+    assert_eq!(config.resources.iter().count(), 1);
+}
+
+#[test]
+fn public_templates_load_and_say_what_they_ignore() {
+    let stack = load_text(TWO_TIER).unwrap();
+    assert_eq!(interfaces(&stack), ["us-east-1a 10.192.10.4"]);
+    let notes: Vec<_> = stack.notes.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        notes,
+        [
+            "ignored: AWS::EC2::InternetGateway (InternetGateway)",
+            "ignored: AWS::EC2::Route (DefaultPublicRoute)",
+            "ignored: AWS::EC2::RouteTable (PublicRouteTable)",
+            "ignored: AWS::EC2::SubnetRouteTableAssociation (PublicSubnet1RouteTableAssociation)",
+            "ignored: AWS::EC2::VPCGatewayAttachment (InternetGatewayAttachment)",
+            "ignored: AWS::IAM::InstanceProfile (InstanceProfile)",
+            "ignored: AWS::IAM::Role (InstanceRole)",
+            "ignored: AWS::Logs::LogGroup (Logs)",
+            "ignored: BlockDeviceMappings, Fn::GetAtt PublicDnsName, IamInstanceProfile, ImageId, InstanceType, \
+             KeyName, Monitoring, NetworkInterfaces.AssociatePublicIpAddress of AWS::EC2::Instance (WebServer)",
+            "ignored: MapPublicIpOnLaunch of AWS::EC2::Subnet (PrivateSubnet1, PublicSubnet1)",
+            "ignored: InstanceTenancy of AWS::EC2::VPC (VPC)",
+        ]
+    );
+    let instance = stack.state.instances().next().unwrap();
+    assert_eq!(instance.namespace, "sample-web-small");
+    let script = String::from_utf8(instance.user_data.clone().unwrap()).unwrap();
+    assert!(
+        script.contains("echo ${HOME} of privlink in us-east-1, 10.192.0.0/16\n"),
+        "{script}"
+    );
+    assert_eq!(output(&stack, "PrivateName"), "ip-10-192-10-4.ec2.internal");
+
+    let stack = load_text(BASTION).unwrap();
+    assert_eq!(interfaces(&stack), ["eu-west-1b 10.0.0.10"]);
+    assert_eq!(output(&stack, "Bastion"), "10.0.0.10");
+}
+
+#[test]
+fn parameters_are_given_checked_and_counted_on() {
+    let options = with_parameters(&[
+        ("EnvironmentName", "prod"),
+        ("WithNat", "yes"),
+        ("KeyName", "mine"),
+    ]);
+    let stack = load_with(TWO_TIER, &options).unwrap();
+    assert_eq!(output(&stack, "Nat"), "NatGateway");
+    let instance = stack.state.instances().next().unwrap();
+    assert_eq!(instance.namespace, "prod-web-large");
+    let web = stack
+        .state
+        .security_groups()
+        .find(|g| g.group_name == "privlink-web");
+    assert_eq!(
+        web.unwrap().ingress.len(),
+        4,
+        "the rule of the condition HasKey is there"
+    );
+
+    let options = with_parameters(&[("EnvironmentName", "PROD"), ("VpcCidr", "10.0.0.0/16")]);
+    let errors = load_with(TWO_TIER, &options).unwrap_err();
+    let first_lines: Vec<_> = errors.list.iter().map(first_line).collect();
+    assert_eq!(
+        first_lines,
+        [
+            "t.yaml:15:1: Parameters: the template has no parameter `VpcCidr`; did you mean VpcCIDR?",
+            "t.yaml:16:3: Parameters.EnvironmentName: `PROD` does not match AllowedPattern `[a-z][a-z0-9-]*`; \
+             must be lower case",
+        ]
+    );
+}
+
+fn first_line(diagnostic: &privlink::template::Diagnostic) -> String {
+    diagnostic
+        .to_string()
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .to_owned()
+}
+
+#[test]
+fn the_region_is_the_users_else_the_zones_else_the_environments() {
+    let with = |region: Option<&str>, default_region: Option<&str>| Options {
+        region: region.map(str::to_owned),
+        default_region: default_region.map(str::to_owned),
+        ..Options::default()
+    };
+    let region = |text: &str, options: &Options| {
+        let stack = load_with(text, options).unwrap();
+        stack.state.owner().region().to_owned()
+    };
+    assert_eq!(region(W1, &with(None, Some("eu-west-1"))), "ap-northeast-1");
+    assert_eq!(
+        region(TWO_TIER, &with(None, Some("eu-west-1"))),
+        "eu-west-1"
+    );
+    assert_eq!(
+        region(TWO_TIER, &with(Some("us-west-2"), Some("eu-west-1"))),
+        "us-west-2"
+    );
+    assert_eq!(region(TWO_TIER, &with(None, None)), "us-east-1");
+    let errors = load_with(W1, &with(Some("eu-west-1"), None))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        errors.contains("`ap-northeast-1a` is not an availability zone of eu-west-1"),
+        "{errors}"
+    );
+    assert!(load_with(W1, &with(Some("nowhere"), None)).is_err());
+}
+
+#[test]
+fn functions_give_their_values_in_both_forms() {
+    for (expression, value) in [
+        ("!Ref P", "p"),
+        ("{Ref: P}", "p"),
+        ("!Ref AWS::Region", "us-east-1"),
+        ("!Ref AWS::AccountId", "000000000000"),
+        ("!Ref AWS::StackName", "privlink"),
+        ("!Ref AWS::Partition", "aws"),
+        ("!Ref AWS::URLSuffix", "amazonaws.com"),
+        ("!Ref Igw", "Igw"),
+        ("!GetAtt Igw.InternetGatewayId", "Igw.InternetGatewayId"),
+        ("!GetAtt V.CidrBlock", "10.1.0.0/16"),
+        ("!GetAtt [V, CidrBlock]", "10.1.0.0/16"),
+        ("{'Fn::GetAtt': V.CidrBlock}", "10.1.0.0/16"),
+        ("{'Fn::GetAtt': [V, CidrBlock]}", "10.1.0.0/16"),
+        (
+            "!Sub '${P}-${V.CidrBlock}-${!P}-$P'",
+            "p-10.1.0.0/16-${P}-$P",
+        ),
+        ("!Sub ['${a}${P}', {a: !Join [b, [1, 2]]}]", "1b2p"),
+        ("{'Fn::Sub': '${AWS::Region}x'}", "us-east-1x"),
+        ("!Join ['-', !Ref L]", "x-y-z"),
+        ("{'Fn::Join': ['', [a, !Ref P]]}", "ap"),
+        ("!Select [1, !Ref L]", "y"),
+        ("!Select ['0', [a, b]]", "a"),
+        ("!Select [2, !Split ['.', 10.20.30.40]]", "30"),
+        (
+            "!Join [',', !GetAZs ap-northeast-1]",
+            "ap-northeast-1a,ap-northeast-1c,ap-northeast-1d",
+        ),
+        (
+            "!Join [',', {'Fn::GetAZs': !Ref AWS::Region}]",
+            "us-east-1a,us-east-1b,us-east-1c,us-east-1d,us-east-1e,us-east-1f",
+        ),
+        ("!Base64 hello", "aGVsbG8="),
+        (
+            "!Select [2, !Cidr [!GetAtt V.CidrBlock, 4, 8]]",
+            "10.1.2.0/24",
+        ),
+        ("!FindInMap [M, k, text]", "found"),
+        ("!Select [1, !FindInMap [M, k, list]]", "b"),
+        ("!If [Yes, a, !Ref V]", "a"),
+        ("!If [No, a, b]", "b"),
+        ("012345678901", "012345678901"),
+        ("2012-10-17", "2012-10-17"),
+        ("yes", "yes"),
+        ("!!str 012", "012"),
+        ("1.10", "1.10"),
+    ] {
+        assert_eq!(value_of(expression).as_deref(), Ok(value), "{expression}");
+    }
+}
+
+#[test]
+fn yaml_and_json_of_one_template_make_one_state() {
+    let yaml = r"
+Parameters:
+  Zone: {Type: String, Default: eu-west-1a}
+Resources:
+  Vpc:
+    Type: AWS::EC2::VPC
+    Properties: {CidrBlock: 10.0.0.0/16}
+  Subnet:
+    Type: AWS::EC2::Subnet
+    Properties:
+      VpcId: !Ref Vpc
+      CidrBlock: !Select [1, !Cidr [!GetAtt Vpc.CidrBlock, 2, 8]]
+      AvailabilityZone: !Ref Zone
+  Server:
+    Type: AWS::EC2::Instance
+    Metadata: {privlink: {Namespace: server}}
+    Properties:
+      SubnetId: !Ref Subnet
+      UserData: !Base64
+        Fn::Sub: |
+          #!/bin/sh
+          echo 🏰 ${AWS::Region}
+";
+    let json = r##"{
+	"Parameters": {"Zone": {"Type": "String", "Default": "eu-west-1a"}},
+	"Resources": {
+		"Vpc": {"Type": "AWS::EC2::VPC", "Properties": {"CidrBlock": "10.0.0.0/16"}},
+		"Subnet": {"Type": "AWS::EC2::Subnet", "Properties": {
+			"VpcId": {"Ref": "Vpc"},
+			"CidrBlock": {"Fn::Select": [1, {"Fn::Cidr": [{"Fn::GetAtt": ["Vpc", "CidrBlock"]}, 2, 8]}]},
+			"AvailabilityZone": {"Ref": "Zone"}}},
+		"Server": {"Type": "AWS::EC2::Instance", "Metadata": {"privlink": {"Namespace": "server"}}, "Properties": {
+			"SubnetId": {"Ref": "Subnet"},
+			"UserData": {"Fn::Base64": {"Fn::Sub": "#!/bin/sh\necho \ud83c\udff0 ${AWS::Region}\n"}}}}
+	}
+}"##;
+    let [yaml, json] = [yaml, json].map(|text| load_text(text).unwrap());
+    assert_eq!(objects(&yaml), objects(&json));
+    assert_eq!(
+        objects(&yaml).lines().count(),
+        5,
+        "VPC, its group, subnet, interface, instance"
+    );
+}
+
+/// The catalogue of errors: what each case of `templates/errors.txt` gives.
+#[test]
+fn every_error_names_its_place_and_what_would_be_right() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/templates/errors.txt");
+    let catalogue = fs::read_to_string(&path).unwrap();
+    let bless = std::env::var_os("BLESS").is_some();
+    let (head, cases) = catalogue.split_once("=== ").unwrap();
+    let mut written = head.to_owned();
+    for case in cases.split("\n=== ") {
+        let (text, expected): (Vec<&str>, Vec<&str>) =
+            case.lines().skip(1).partition(|l| !l.starts_with(">>> "));
+        let name = case.lines().next().unwrap();
+        let text = text.join("\n").trim_end().to_owned() + "\n";
+        let errors = load_text(&text).expect_err(name);
+        let found: Vec<_> = errors
+            .list
+            .iter()
+            .map(|e| first_line(e).replacen("t.yaml:", ">>> ", 1))
+            .collect();
+        assert!(
+            bless || expected == found,
+            "{name}\nwanted {expected:#?}\nfound {found:#?}"
+        );
+        written += &format!("=== {name}\n{text}{}\n\n", found.join("\n"));
+    }
+    if bless {
+        fs::write(&path, written.trim_end().to_owned() + "\n").unwrap();
+    }
+}
+
+#[test]
+fn an_error_shows_its_line_with_a_caret() {
+    let text =
+        "Resources:\n  V:\n    Type: AWS::EC2::VPC\n    Properties: {CidrBlok: 10.0.0.0/16}\n";
+    let errors = load_text(text).unwrap_err();
+    assert_eq!(
+        errors.to_string(),
+        "t.yaml:4:17: Resources.V: the required property CidrBlock is missing\n  \
+           4 |     Properties: {CidrBlok: 10.0.0.0/16}\n    \
+             |                 ^\n\
+         t.yaml:4:18: Resources.V: unknown property `CidrBlok`; did you mean CidrBlock?\n  \
+           4 |     Properties: {CidrBlok: 10.0.0.0/16}\n    \
+             |                  ^"
+    );
+    let error = &errors.list[1];
+    assert_eq!(error.logical_id.as_deref(), Some("V"));
+    assert_eq!((error.line, error.column), (4, 18));
+}
+
+#[test]
+fn what_depends_on_a_failed_resource_is_left_out_and_the_rest_is_not() {
+    let text = r"
+Resources:
+  Wrong: {Type: AWS::EC2::VPC, Properties: {CidrBlock: 10.0.0.0/33}}
+  Silent: {Type: AWS::EC2::Subnet, Properties: {VpcId: !Ref Wrong, CidrBlock: nothing}}
+  Heard: {Type: AWS::EC2::VPC, Properties: {CidrBlock: 10.0.0.0/34}}
+";
+    let errors = load_text(text).unwrap_err();
+    let ids: Vec<_> = errors
+        .list
+        .iter()
+        .filter_map(|e| e.logical_id.as_deref())
+        .collect();
+    assert_eq!(ids, ["Wrong", "Heard"]);
+}
+
+#[test]
+fn hostile_texts_are_errors_soon_and_in_bounded_memory() {
+    let big_list = format!("[{}]", "a, ".repeat(1000));
+    let doubling: String = (0..40)
+        .map(|i| format!("  A{i}: !Join ['', [!Ref P, !Ref P, !Ref P]]\n"))
+        .collect();
+    let refs = "!Ref P, ".repeat(60_000);
+    for (what, text) in [
+        ("size", "a: b\n".repeat(300_000)),
+        ("depth", "{a: ".repeat(10_000)),
+        (
+            "block depth",
+            (0..1000)
+                .map(|i| format!("{}a:\n", " ".repeat(i)))
+                .collect(),
+        ),
+        ("dashes", "- ".repeat(200_000)),
+        ("question marks", "? ".repeat(200_000)),
+        (
+            "aliases",
+            format!("a: &a {big_list}\nb: &b [*a, *a]\nc: [*b, *b]\n"),
+        ),
+        ("nul", "Resources: {}\0".to_owned()),
+        (
+            "many resources",
+            format!(
+                "Resources:\n{}",
+                (0..600)
+                    .map(|i| format!("  R{i}: {{Type: AWS::EC2::Subnet}}\n"))
+                    .collect::<String>()
+            ),
+        ),
+        (
+            "many errors",
+            format!("Resources:\n{}", "  A: {}\n".repeat(50_000)),
+        ),
+        (
+            "many outputs",
+            format!(
+                "Resources: {{}}\nParameters:\n  P: {{Type: String, Default: p}}\nOutputs:\n{doubling}"
+            ),
+        ),
+        (
+            "many bytes",
+            format!(
+                "Resources: {{}}\nParameters:\n  P: {{Type: String, Default: {}}}\nOutputs:\n  O: {{Value: !Join ['', [{refs}]]}}\n",
+                "x".repeat(4000)
+            ),
+        ),
+        (
+            "condition chain",
+            format!(
+                "Resources: {{}}\nConditions:\n{}  C199: !Equals [a, a]\n",
+                (0..199)
+                    .map(|i| format!("  C{i}: !Condition C{}\n", i + 1))
+                    .collect::<String>()
+            ),
+        ),
+    ] {
+        let start = std::time::Instant::now();
+        let errors = load_text(&text).expect_err(what);
+        assert!(errors.list.len() <= 100, "{what}");
+        assert!(errors.to_string().len() < 100_000, "{what}");
+        assert!(
+            start.elapsed().as_secs() < 10,
+            "{what} took {:?}",
+            start.elapsed()
+        );
+    }
+}
+
+/// Pieces of templates, good and bad, that together get further than arbitrary characters.
+const PIECES: &[&str] = &[
+    "Resources:\n",
+    "Parameters:\n",
+    "Outputs:\n",
+    "  A:\n",
+    "    Type: AWS::EC2::VPC\n",
+    "    Properties:\n",
+    "      CidrBlock: ",
+    "10.0.0.0/16\n",
+    "!Ref ",
+    "!Sub ",
+    "!GetAtt ",
+    "!Join ",
+    "!Cidr ",
+    "!If ",
+    "A",
+    "A.B",
+    "[",
+    "]",
+    "{",
+    "}",
+    ", ",
+    ": ",
+    "\n",
+    "  ",
+    "'",
+    "\"",
+    "${",
+    "${!",
+    "|\n",
+    "&a ",
+    "*a ",
+    "<<: ",
+    "é",
+    "\u{feff}",
+    "\t",
+    "- ",
+    "\0",
+    "~",
+    "\\ud83d\\ude00",
+    "{\"a\": \"\\ud83d",
+    "Fn::Sub: ",
+    "-1",
+    "999999999999999999999",
+    "    Metadata: {privlink: {",
+    "---\n",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn any_text_is_a_stack_or_errors_never_a_panic(text in ".*") {
+        let _ = load_text(&text).map_err(|e| e.to_string());
+    }
+
+    #[test]
+    fn pieces_of_templates_are_a_stack_or_errors_never_a_panic(
+        pieces in prop::collection::vec(prop::sample::select(PIECES), 0..40)
+    ) {
+        let _ = load_text(&pieces.concat()).map_err(|e| e.to_string());
+    }
+
+    /// A template with one piece put in anywhere, and one stretch taken out.
+    #[test]
+    fn a_damaged_template_is_a_stack_or_errors_never_a_panic(
+        at in 0usize..W1.len(), len in 0usize..200, piece in prop::sample::select(PIECES)
+    ) {
+        let bytes: Vec<u8> = [&W1.as_bytes()[..at], piece.as_bytes(), W1.as_bytes().get(at + len..).unwrap_or_default()].concat();
+        let text = String::from_utf8_lossy(&bytes);
+        let _ = load_text(&text).map_err(|e| e.to_string());
+    }
+}
+
+#[test]
+fn the_outputs_of_a_stack_are_in_their_order() {
+    let stack = load_text(W1).unwrap();
+    let keys: Vec<_> = stack.outputs.iter().map(|o| o.key.as_str()).collect();
+    assert_eq!(
+        keys,
+        [
+            "EndpointId",
+            "EndpointNetworkInterfaceIds",
+            "ConsumerAddress",
+            "ResourceAddress"
+        ]
+    );
+    let ids: BTreeMap<_, _> = stack
+        .resources
+        .iter()
+        .map(|r| (r.logical_id.as_str(), r.physical_id.to_string()))
+        .collect();
+    assert_eq!(output(&stack, "EndpointId"), ids["Endpoint"]);
 }

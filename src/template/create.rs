@@ -4,10 +4,10 @@
 
 use std::str::FromStr;
 
-use super::base64;
 use super::diagnostic::{Position, Report};
 use super::node::{Entry, Node, Value};
 use super::schema::{self, Type};
+use super::{StackResource, base64};
 use crate::control::command::*;
 use crate::control::id::{IdError, SecurityGroupId, SubnetId};
 use crate::control::{ControlState, Tag, Tags};
@@ -23,6 +23,8 @@ pub(super) struct Creation<'a, 's> {
     pub(super) privlink: Option<&'a Node>,
     /// The subnets that the keys of `Addresses` name, in their order.
     pub(super) address_subnets: Vec<SubnetId>,
+    /// What has been made before, for messages.
+    pub(super) known: &'a [StackResource],
     pub(super) path: String,
     pub(super) report: &'a mut Report<'s>,
 }
@@ -91,12 +93,10 @@ impl<'a> Creation<'a, '_> {
                     Some(moved) => moved,
                     None => error.property().to_owned(),
                 };
-                let at = self.locate(place, &property);
-                let path = match property.is_empty() {
-                    true => self.path.clone(),
-                    false => format!("{}.{}{property}", self.path, place.prefix),
-                };
-                self.report.error(at, &path, error.to_string());
+                let (at, property) = self.locate(place, &property);
+                let path = format!("{}.{}{property}", self.path, place.prefix);
+                self.report
+                    .error(at, path.trim_end_matches('.'), error.to_string());
                 None
             }
         }
@@ -125,33 +125,37 @@ impl<'a> Creation<'a, '_> {
         Some(format!("NetworkInterfaces.0.{name}{rest}"))
     }
 
-    /// The place of the deepest part of a property's path that was written.
-    fn locate(&self, place: Place, property: &str) -> Position {
-        let (mut node, path) = match property.strip_prefix("Metadata.privlink.") {
-            Some(rest) => match self.privlink {
-                Some(privlink) => (privlink, rest),
-                None => return self.at,
-            },
-            None => (place.node, property),
+    /// The place of the deepest part of a property's path that was written, and the path in the user's names.
+    fn locate(&self, place: Place, property: &str) -> (Position, String) {
+        const PRIVLINK: &str = "Metadata.privlink.";
+        let (mut node, path, mut at) = match (property.strip_prefix(PRIVLINK), self.privlink) {
+            (Some(path), Some(privlink)) => (privlink, path, privlink.at),
+            _ if place.prefix.is_empty() => (place.node, property, self.at),
+            _ => (place.node, property, place.node.at),
         };
-        let otherwise = match place.prefix.is_empty() {
-            true => self.at,
-            false => place.node.at,
-        };
-        let mut at = otherwise;
-        for part in path.split('.') {
+        let mut named = property[..property.len() - path.len()].to_owned();
+        for (i, part) in path.split('.').enumerate() {
             let index = part.parse::<usize>().ok();
-            let child = match (&node.value, index) {
-                (Value::List(list), Some(i)) => list.get(i),
-                (Value::Map(entries), Some(i)) => entries.get(i).map(|e| &e.value),
-                (Value::Map(_), None) => node.child(part),
-                _ => None,
+            let (name, child) = match (&node.value, index) {
+                (Value::List(list), Some(i)) => (part, list.get(i)),
+                // Control counts the entries of Addresses; the user has written names.
+                (Value::Map(entries), Some(i)) => match entries.get(i) {
+                    Some(entry) => (entry.key.as_str(), Some(&entry.value)),
+                    None => (part, None),
+                },
+                _ => (part, node.child(part)),
             };
-            let Some(child) = child else { break };
-            node = child;
-            at = child.at;
+            if i > 0 {
+                named.push('.');
+            }
+            named.push_str(name);
+            // What was not written is reported at what stands around it.
+            if let Some(child) = child {
+                node = child;
+                at = child.at;
+            }
         }
-        at
+        (at, named)
     }
 
     fn vpc(&mut self, place: Place) -> Option<CreateVpc> {
@@ -467,7 +471,18 @@ impl<'a> Creation<'a, '_> {
     fn parse_id<T: FromStr<Err = IdError>>(&mut self, node: &Node, path: &str) -> Option<T> {
         match node.as_text()?.parse() {
             Ok(id) => Some(id),
-            Err(error) => self.fail(node.at, path, &error.to_string()),
+            Err(error) => {
+                let given = node.as_text()?;
+                let is_given = |r: &&StackResource| r.physical_id.to_string() == given;
+                let message = error.to_string();
+                match self.known.iter().find(is_given) {
+                    Some(r) => {
+                        let help = format!("{} is an {}", r.logical_id, r.type_name);
+                        self.fail_with_help(node.at, path, &message, &help)
+                    }
+                    None => self.fail(node.at, path, &message),
+                }
+            }
         }
     }
 

@@ -113,6 +113,15 @@ impl Diagnostics {
     }
 }
 
+/// A template's text on somebody's terminal: without control characters.
+fn printable(text: &str) -> String {
+    let safe = |c: char| match c.is_control() && c != '\t' {
+        true => char::REPLACEMENT_CHARACTER,
+        false => c,
+    };
+    text.chars().map(safe).collect()
+}
+
 /// Collects the errors of a phase.
 ///
 /// It keeps [`Report::LIMIT`] of them, so that a hostile template cannot make megabytes of messages.
@@ -164,10 +173,10 @@ impl<'a> Report<'a> {
             line: at.line,
             column: at.column,
             logical_id,
-            path: path.to_owned(),
-            message,
-            help,
-            source_line: source_line.to_owned(),
+            path: printable(path),
+            message: printable(&message),
+            help: help.map(|help| printable(&help)),
+            source_line: printable(source_line),
         });
     }
 

@@ -120,7 +120,13 @@ pub(super) fn read(root: Node, report: &mut Report) -> Option<Document> {
 
 fn read_section(entry: Entry, document: &mut Document, report: &mut Report) {
     match entry.key.as_str() {
-        "AWSTemplateFormatVersion" | "Description" => {}
+        "Description" => {}
+        "AWSTemplateFormatVersion" => {
+            if entry.value.as_text() != Some("2010-09-09") {
+                let message = format!("must be 2010-09-09, not {}", entry.value.describe());
+                report.error(entry.value.at, &entry.key, message);
+            }
+        }
         "Metadata" => document.privlink = privlink(entry, "Metadata", report),
         "Parameters" => document.parameters = named(entry, MAX_NAMED, report),
         "Mappings" => document.mappings = named(entry, MAX_NAMED, report),

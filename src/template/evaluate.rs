@@ -11,7 +11,7 @@ use ipnet::Ipv4Net;
 use super::diagnostic::{Position, Report};
 use super::functions::{Call, SubPart};
 use super::node::{Entry, Node, Value, quote};
-use super::{base64, schema, zones};
+use super::{base64, schema, suggest, zones};
 
 /// The most that one template may evaluate to, in bytes of text.
 const BUDGET: usize = 16 << 20;
@@ -195,7 +195,17 @@ impl Evaluation<'_, '_> {
         }
         match self.scope.resources.get(name) {
             Some(resource) => Some(Value::Text(resource.reference.clone())),
-            None => self.fail(at, format!("there is nothing by the name {}", quote(name))),
+            None => {
+                let message = format!("there is nothing by the name {}", quote(name));
+                match suggest::nearest(name, self.scope.parameters.keys().map(String::as_str)) {
+                    Some(near) => {
+                        let help = format!("did you mean {near}?");
+                        self.report.error_with_help(at, self.path, message, help);
+                        None
+                    }
+                    None => self.fail(at, message),
+                }
+            }
         }
     }
 

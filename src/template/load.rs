@@ -51,7 +51,7 @@ pub fn load(source: Source, options: &Options) -> Result<Stack, Diagnostics> {
     } = loader;
     report.finish_phase()?;
     for section in &document.ignored {
-        notes.add(format!("the section {section}"), "");
+        notes.section(section);
     }
     Ok(Stack {
         state,
@@ -75,19 +75,19 @@ impl<'l> Loader<'l, '_> {
     fn references(&mut self, mut scope: Scope) -> Vec<Output> {
         let declared = self.declared(&scope);
         let outputs = self.active_outputs(&scope);
-        let (needs, broken) = self.check_names(&declared, &outputs, &scope);
+        let checked = self.check_names(&declared, &outputs, &scope);
+        let (resources, outputs_checked) = checked.split_at(declared.len());
+        let needs: Vec<_> = resources.iter().map(|c| c.needs.clone()).collect();
         let order = references::order(&declared, &needs, self.report);
         let mut made = vec![false; declared.len()];
         for i in order {
-            let possible = !broken[i] && needs[i].iter().all(|n| made[*n]);
+            let possible = resources[i].is_possible(&made);
             made[i] = possible && self.make(&declared[i], &mut scope).is_some();
         }
-        if self.report.count() > 0 {
-            return Vec::new();
-        }
-        outputs
-            .into_iter()
-            .filter_map(|entry| self.output(entry, &scope))
+        let possible = outputs.iter().zip(outputs_checked);
+        let possible = possible.filter(|(_, checked)| checked.is_possible(&made));
+        possible
+            .filter_map(|(entry, _)| self.output(entry, &scope))
             .collect()
     }
 
@@ -132,13 +132,13 @@ impl<'l> Loader<'l, '_> {
         active
     }
 
-    /// For each resource: which others it needs, and whether a name in it is wrong.
+    /// For each resource, then each output: the resources that it needs, and whether a name in it is wrong.
     fn check_names(
         &mut self,
         declared: &[Declared<'l>],
         outputs: &[&Entry],
         scope: &Scope,
-    ) -> (Vec<BTreeSet<usize>>, Vec<bool>) {
+    ) -> Vec<Checked> {
         let id = |d: &Declared<'l>| d.resource.logical_id.as_str();
         let index: BTreeMap<&str, usize> = declared
             .iter()
@@ -155,21 +155,27 @@ impl<'l> Loader<'l, '_> {
             resources: declared.iter().map(|d| (id(d), d.meaning)).collect(),
             omitted: omitted.collect(),
         };
-        let mut needs = Vec::with_capacity(declared.len());
-        let mut broken = Vec::with_capacity(declared.len());
+        let mut checked = Vec::with_capacity(declared.len() + outputs.len());
+        let needs = |found: BTreeSet<&str>| -> BTreeSet<usize> {
+            found.iter().filter_map(|n| index.get(n).copied()).collect()
+        };
         for d in declared {
             let before = self.report.count();
-            let found = self.check_resource(d, &names);
-            needs.push(found.iter().filter_map(|n| index.get(n).copied()).collect());
-            broken.push(self.report.count() > before);
+            let needs = needs(self.check_resource(d, &names));
+            let is_broken = self.report.count() > before;
+            checked.push(Checked { needs, is_broken });
         }
         for output in outputs {
+            let before = self.report.count();
             let path = format!("Outputs.{}", output.key);
             let mut walk = Walk::new(&names, &path, self.report);
             walk.node(&output.value);
+            let needs = needs(walk.found);
             self.notes.placeholders(walk.placeholders);
+            let is_broken = self.report.count() > before;
+            checked.push(Checked { needs, is_broken });
         }
-        (needs, broken)
+        checked
     }
 
     /// The resources that one names, in properties, DependsOn and the keys of Addresses.
@@ -183,7 +189,10 @@ impl<'l> Loader<'l, '_> {
         let mut walk = Walk::new(names, &path, self.report);
         walk.node(&resource.properties);
         for (name, at) in &resource.depends_on {
-            walk.resource(name, *at);
+            // CloudFormation forgets a DependsOn whose resource has a false condition.
+            if !names.omitted.contains_key(name.as_str()) {
+                walk.resource(name, *at);
+            }
         }
         if let Some(privlink) = &resource.privlink {
             walk.node(&privlink.value);
@@ -210,7 +219,7 @@ impl<'l> Loader<'l, '_> {
         let resolved = match declared.meaning {
             Meaning::Supported(schema) => self.create(resource, schema, scope)?,
             _ => {
-                self.notes.add(resource.type_name.clone(), &id);
+                self.notes.resource(&resource.type_name, &id);
                 Resolved {
                     reference: id.clone(),
                     attributes: BTreeMap::new(),
@@ -256,6 +265,7 @@ impl<'l> Loader<'l, '_> {
             properties: &properties,
             privlink: privlink.as_ref(),
             address_subnets: address_subnets.collect(),
+            known: &self.resources,
             path,
             report: self.report,
         };
@@ -300,8 +310,7 @@ impl<'l> Loader<'l, '_> {
 
     fn made(&mut self, resource: &Resource, schema: &Schema, created: Created) {
         for property in schema::ignored_properties(&resource.properties, schema.properties) {
-            let what = format!("{property} of {}", schema.name);
-            self.notes.add(what, &resource.logical_id);
+            self.notes.part(schema.name, property, &resource.logical_id);
         }
         self.resources.push(StackResource {
             logical_id: resource.logical_id.clone(),
@@ -336,6 +345,19 @@ impl<'l> Loader<'l, '_> {
                 .and_then(Node::as_text)
                 .map(str::to_owned),
         })
+    }
+}
+
+/// What one resource or output refers to.
+struct Checked {
+    needs: BTreeSet<usize>,
+    is_broken: bool,
+}
+
+impl Checked {
+    /// Is all that it needs there?
+    fn is_possible(&self, made: &[bool]) -> bool {
+        !self.is_broken && self.needs.iter().all(|n| made[*n])
     }
 }
 

@@ -8,7 +8,7 @@ use super::references::PlaceholderUse;
 /// Something in the template that has no effect here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
-    /// What: `AWS::EC2::InternetGateway`, or `ImageId of AWS::EC2::Instance`.
+    /// What: `AWS::EC2::InternetGateway`, or `ImageId, KeyName of AWS::EC2::Instance`.
     pub what: String,
     /// The resources that it stands in, in the order of their names.
     pub logical_ids: Vec<String>,
@@ -24,31 +24,50 @@ impl fmt::Display for Note {
     }
 }
 
+/// Collects notes: one for each ignored type or section, one for all ignored properties of a type.
 #[derive(Debug, Default)]
 pub(super) struct Notes {
-    by_what: BTreeMap<String, BTreeSet<String>>,
+    whole: BTreeMap<String, BTreeSet<String>>,
+    parts: BTreeMap<&'static str, (BTreeSet<String>, BTreeSet<String>)>,
 }
 
 impl Notes {
-    /// `logical_id` may be empty: nobody's.
-    pub(super) fn add(&mut self, what: String, logical_id: &str) {
-        let ids = self.by_what.entry(what).or_default();
-        if !logical_id.is_empty() {
-            ids.insert(logical_id.to_owned());
-        }
+    /// A section of the template.
+    pub(super) fn section(&mut self, name: &str) {
+        self.whole
+            .insert(format!("the section {name}"), BTreeSet::new());
+    }
+
+    /// A resource of an ignored type.
+    pub(super) fn resource(&mut self, type_name: &str, logical_id: &str) {
+        let ids = self.whole.entry(type_name.to_owned()).or_default();
+        ids.insert(logical_id.to_owned());
+    }
+
+    /// A property, or an attribute that is a placeholder, of a supported type.
+    pub(super) fn part(&mut self, type_name: &'static str, part: String, logical_id: &str) {
+        let (parts, ids) = self.parts.entry(type_name).or_default();
+        parts.insert(part);
+        ids.insert(logical_id.to_owned());
     }
 
     pub(super) fn placeholders(&mut self, uses: Vec<PlaceholderUse>) {
         for used in uses {
-            self.add(used.what, &used.logical_id);
+            let part = format!("Fn::GetAtt {}", used.attribute);
+            self.part(used.type_name, part, &used.logical_id);
         }
     }
 
     pub(super) fn finish(self) -> Vec<Note> {
-        let notes = self.by_what.into_iter().map(|(what, ids)| Note {
+        let note = |what: String, ids: BTreeSet<String>| Note {
             what,
             logical_ids: ids.into_iter().collect(),
+        };
+        let whole = self.whole.into_iter().map(|(what, ids)| note(what, ids));
+        let parts = self.parts.into_iter().map(|(type_name, (parts, ids))| {
+            let parts: Vec<String> = parts.into_iter().collect();
+            note(format!("{} of {type_name}", parts.join(", ")), ids)
         });
-        notes.collect()
+        whole.chain(parts).collect()
     }
 }

@@ -18,7 +18,8 @@ pub(super) const MAX_BYTES: usize = 1 << 20;
 /// Deeper nesting is refused; templates of this world stay below 20.
 pub(super) const MAX_DEPTH: usize = 64;
 
-/// The tree of a template's only document; `None` after an error that `report` has.
+/// The tree of a template's only document; `None` after an error that leaves nothing to go on with. Other errors
+/// (duplicate keys, unknown functions) are in `report` too, so that one run shows all of the syntax phase.
 pub(super) fn parse(text: &str, report: &mut Report) -> Option<Node> {
     if text.len() > MAX_BYTES {
         let message = format!("the template has {} bytes", text.len());
@@ -26,7 +27,6 @@ pub(super) fn parse(text: &str, report: &mut Report) -> Option<Node> {
         return None;
     }
     let text = join_surrogates(text);
-    let before = report.count();
     let mut builder = Builder::default();
     for event in Parser::new(StrInput::new(&text)) {
         match event {
@@ -42,10 +42,10 @@ pub(super) fn parse(text: &str, report: &mut Report) -> Option<Node> {
             }
         }
     }
-    if builder.root.is_none() && report.count() == before {
+    if builder.root.is_none() {
         report.error(Position::START, "", "the template is empty");
     }
-    builder.root.filter(|_| report.count() == before)
+    builder.root
 }
 
 /// JSON writes characters beyond U+FFFF as two `\u` escapes, which YAML does not know: makes one `\U` escape of them.
@@ -153,7 +153,10 @@ impl Builder {
                 let frame = self.open.pop()?;
                 let value = match frame.items {
                     Items::List(list) => Value::List(list),
-                    Items::Map { entries, .. } => Value::Map(entries),
+                    Items::Map { mut entries, .. } => {
+                        entries.retain(|e| e.key != NO_KEY);
+                        Value::Map(entries)
+                    }
                 };
                 let node = tagged(Node::new(value, frame.at), frame.tag.as_deref());
                 self.add(node, report);
@@ -226,6 +229,9 @@ impl Builder {
     }
 }
 
+/// The key of entries that have had their error: YAML's merge key, and every key that is no text.
+const NO_KEY: &str = "<<";
+
 /// A node in the role of a key: text, and not there yet.
 fn map_key(
     node: Node,
@@ -238,10 +244,10 @@ fn map_key(
         other => {
             let found = Node::new(other, at).describe();
             report.error(at, "", format!("a key must be text, not {found}"));
-            return (String::new(), at);
+            return (NO_KEY.to_owned(), at);
         }
     };
-    if key == "<<" {
+    if key == NO_KEY {
         report.error(at, "", "CloudFormation has no merge keys (`<<`)");
     } else if let Some(first) = places.get(&key) {
         let message = format!(

@@ -31,7 +31,8 @@ pub(super) struct Names<'n, 'a> {
 
 /// A use of a resource's placeholder attribute, for the notes.
 pub(super) struct PlaceholderUse {
-    pub(super) what: String,
+    pub(super) type_name: &'static str,
+    pub(super) attribute: &'static str,
     pub(super) logical_id: String,
 }
 
@@ -162,10 +163,13 @@ impl<'w, 'a, 's> Walk<'w, 'a, 's> {
         let known = schema.attributes;
         match known.iter().find(|(n, _)| *n == attribute) {
             Some((_, Attribute::Real)) => {}
-            Some((_, Attribute::Placeholder(_))) => self.placeholders.push(PlaceholderUse {
-                what: format!("{attribute} of {}", schema.name),
-                logical_id: name.to_owned(),
-            }),
+            Some((attribute, Attribute::Placeholder(_))) => {
+                self.placeholders.push(PlaceholderUse {
+                    type_name: schema.name,
+                    attribute,
+                    logical_id: name.to_owned(),
+                })
+            }
             Some((_, Attribute::Later(why))) => {
                 let message = format!("{attribute} of {name}: {why}");
                 self.report.error(at, self.path, message);

@@ -12,7 +12,10 @@ pub(super) fn nearest<'a>(
         return None;
     }
     let wanted = name.to_lowercase();
-    let limit = (wanted.chars().count() / 3).max(1);
+    let limit = match wanted.chars().count() {
+        0..=2 => 0,
+        length => (length / 3).max(1),
+    };
     candidates
         .into_iter()
         .filter(|c| c.len() <= MAX_LEN)
@@ -22,20 +25,24 @@ pub(super) fn nearest<'a>(
         .map(|(_, c)| c)
 }
 
-/// Levenshtein distance in characters.
+/// How many characters must be added, removed, replaced or swapped with their neighbour (optimal string alignment).
 fn distance(a: &str, b: &str) -> usize {
+    let a: Vec<char> = a.chars().collect();
     let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+    let mut before = vec![0; b.len() + 1];
+    let mut last: Vec<usize> = (0..=b.len()).collect();
+    for i in 1..=a.len() {
+        let mut row = vec![i; b.len() + 1];
+        for j in 1..=b.len() {
+            let replaced = last[j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            row[j] = replaced.min(last[j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                row[j] = row[j].min(before[j - 2] + 1);
+            }
         }
+        before = std::mem::replace(&mut last, row);
     }
-    row[b.len()]
+    last[b.len()]
 }
 
 #[cfg(test)]
@@ -47,7 +54,9 @@ mod tests {
         let types = ["CidrBlock", "VpcId", "SubnetIds"];
         assert_eq!(nearest("CidrBlok", types), Some("CidrBlock"));
         assert_eq!(nearest("subnetids", types), Some("SubnetIds"));
+        assert_eq!(nearest("VcpId", types), Some("VpcId"));
         assert_eq!(nearest("Bananas", types), None);
+        assert_eq!(nearest("D", ["A", "d"]), Some("d"));
         assert_eq!(distance("kitten", "sitting"), 3);
     }
 }

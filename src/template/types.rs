@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use super::diagnostic::{Position, Report};
 use super::document::{Document, Resource};
 use super::evaluate::Scope;
-use super::functions::Call;
 use super::node::{Entry, Node, Value, quote};
 use super::schema::{self, Kind, Meaning, Property, optional, required};
 use super::{Options, conditions, parameters, zones};
@@ -66,29 +65,27 @@ pub(super) fn check(
 
 /// `--region`, else that of the subnets' zones, else the caller's, else AWS's first.
 fn region(document: &Document, parameters: &BTreeMap<String, Node>, options: &Options) -> String {
-    let literal = |node: &Node| match &node.value {
-        Value::Text(text) => Some(text.clone()),
-        Value::Call(call) => match &**call {
-            Call::Ref(name) => parameters.get(name)?.as_text().map(str::to_owned),
-            _ => None,
-        },
-        _ => None,
-    };
-    let by_zone = || {
-        let zones = document
-            .resources
-            .iter()
-            .filter(|r| r.type_name == "AWS::EC2::Subnet")
-            .filter_map(|r| literal(r.properties.child("AvailabilityZone")?));
-        zones
-            .filter_map(|zone| zones::region_of(&zone).map(str::to_owned))
-            .next()
-    };
     let explicit = options.region.clone();
     explicit
-        .or_else(by_zone)
+        .or_else(|| region_of_zones(document, parameters))
         .or_else(|| options.default_region.clone())
         .unwrap_or_else(|| DEFAULT_REGION.to_owned())
+}
+
+/// The region of the first zone that can be told without knowing the region.
+fn region_of_zones(document: &Document, parameters: &BTreeMap<String, Node>) -> Option<String> {
+    let mut scope = Scope::new("");
+    scope.parameters.clone_from(parameters);
+    scope.mappings.clone_from(&document.mappings.entries);
+    // What cannot be told is no error here; it is evaluated again when everything is known.
+    let mut unheard = Report::new("", "");
+    let subnets = document.resources.iter();
+    let subnets = subnets.filter(|r| r.type_name == "AWS::EC2::Subnet");
+    let mut zones = subnets.filter_map(|r| {
+        let node = r.properties.child("AvailabilityZone")?;
+        scope.evaluate(node, "", &mut unheard)
+    });
+    zones.find_map(|zone| zones::region_of(zone.as_text()?).map(str::to_owned))
 }
 
 fn account(document: &Document, report: &mut Report) -> String {

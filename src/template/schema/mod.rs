@@ -188,7 +188,7 @@ pub(super) fn check_object(node: &Node, table: &[Property], path: &str, report: 
     }
     for property in table.iter().filter(|p| p.required) {
         if !entries.iter().any(|e| e.key == property.name) {
-            let message = format!("the required {} is missing", property.name);
+            let message = format!("the required property {} is missing", property.name);
             report.error(node.at, path, message);
         }
     }
@@ -277,16 +277,27 @@ fn expected(wanted: &str, node: &Node, path: &str, report: &mut Report) {
     report.error(node.at, path, message);
 }
 
-/// The ignored properties that are there, for the notes. Tables within are not searched: their owners are used.
-pub(super) fn ignored_properties<'a>(
-    properties: &'a Node,
-    table: &'static [Property],
-) -> impl Iterator<Item = &'static str> + 'a {
-    table
-        .iter()
-        .filter(|p| matches!(p.usage, Use::Ignored))
-        .filter(|p| properties.entry(p.name).is_some())
-        .map(|p| p.name)
+/// The paths of the ignored properties that are there, for the notes.
+pub(super) fn ignored_properties(node: &Node, table: &[Property]) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in node.as_map().unwrap_or_default() {
+        let Some(property) = table.iter().find(|p| p.name == entry.key) else {
+            continue;
+        };
+        if matches!(property.usage, Use::Ignored) {
+            found.push(entry.key.clone());
+        }
+        let (elements, within) = match property.kind {
+            Kind::Object(within) => (std::slice::from_ref(&entry.value), within),
+            Kind::List(Kind::Object(within)) => {
+                (entry.value.as_list().unwrap_or_default(), *within)
+            }
+            _ => continue,
+        };
+        let below = elements.iter().flat_map(|e| ignored_properties(e, within));
+        found.extend(below.map(|name| format!("{}.{name}", entry.key)));
+    }
+    found
 }
 
 /// A whole number in decimal, without leading zeros: `080` is as likely a mistake as a number.
