@@ -1,6 +1,7 @@
 //! Asks the running daemon: one HTTP GET over the Unix socket in its state directory.
 
 use std::io::ErrorKind;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use http_body_util::{BodyExt, Empty};
@@ -12,12 +13,23 @@ use tokio::net::UnixStream;
 
 use crate::daemon::{StateDir, view};
 
+/// How long the daemon may take to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// The parsed answer of the daemon in `dir` to `GET path`.
 pub(crate) fn fetch<T: DeserializeOwned>(dir: &StateDir, path: &str) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
+        .enable_all()
         .build()?;
-    let body = runtime.block_on(get(dir, path))?;
+    let body = runtime
+        .block_on(async { tokio::time::timeout(PATIENCE, get(dir, path)).await })
+        .with_context(|| {
+            let seconds = PATIENCE.as_secs();
+            format!(
+                "the daemon in {} has not answered within {seconds} s",
+                dir.path().display()
+            )
+        })??;
     serde_json::from_slice(&body).with_context(|| {
         format!("the daemon's answer to {path} is not understood: is it of another release?")
     })

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::Args;
 
-use super::{Global, client, enter, examples};
+use super::{Global, client, enter, examples, output};
 use crate::daemon::StateDir;
 use crate::daemon::view::{Instance, Topology};
 
@@ -18,7 +18,7 @@ use crate::daemon::view::{Instance, Topology};
     "sudo privlink exec i-0123456789abcdef0 -- bash" => "by instance id; a shell",
 ))]
 pub(super) struct Exec {
-    /// The instance's logical id, Name tag or instance id
+    /// The instance's logical id, Name tag, instance id or namespace
     instance: String,
     /// The command and its arguments, after --
     #[arg(last = true, required = true, value_name = "CMD")]
@@ -31,10 +31,10 @@ impl Exec {
         let topology: Topology = client::fetch(&dir, "/v1/topology")?;
         let instance = find(&topology.instances, &self.instance)?;
         let cgroup = topology.daemon.cgroup.map(PathBuf::from);
-        if cgroup.is_none() {
-            eprintln!(
-                "privlink: warning: no cgroup v2 is mounted: the command will not end with the topology"
-            );
+        if let Some(reason) = topology.daemon.no_cgroup_because {
+            output::print_warning(&format!(
+                "the command will not end with the topology: {reason}"
+            ));
         }
         enter::enter(&instance.namespace, cgroup.as_deref(), &self.command)
     }
@@ -48,6 +48,7 @@ fn find<'a>(instances: &'a [Instance], name: &str) -> Result<&'a Instance> {
             instance.logical_id == name
                 || instance.instance_id == name
                 || instance.name.as_deref() == Some(name)
+                || instance.namespace == name
         })
         .collect();
     match found[..] {

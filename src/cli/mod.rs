@@ -106,9 +106,6 @@ pub fn main() -> ExitCode {
         Command::Detached(detached) => detached.run(),
     };
     result.unwrap_or_else(|error| {
-        if output::is_broken_pipe(&error) {
-            return ExitCode::SUCCESS;
-        }
         output::print_error(&error);
         ExitCode::FAILURE
     })
@@ -116,8 +113,14 @@ pub fn main() -> ExitCode {
 
 fn start_logging(verbose: u8) {
     let level = ["warn", "info", "debug", "trace"][usize::from(verbose.min(3))];
-    let filter = EnvFilter::try_from_env("PRIVLINK_LOG")
-        .unwrap_or_else(|_| EnvFilter::new(format!("privlink={level},warn")));
+    let by_flags = EnvFilter::new(format!("privlink={level},warn"));
+    let filter = match std::env::var("PRIVLINK_LOG") {
+        Ok(text) => EnvFilter::try_new(&text).unwrap_or_else(|error| {
+            output::print_warning(&format!("PRIVLINK_LOG={text} is not a filter: {error}"));
+            by_flags
+        }),
+        Err(_) => by_flags,
+    };
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::io::{ErrorKind, IsTerminal, Write};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 use serde::Serialize;
 
@@ -49,19 +49,18 @@ pub(crate) fn json(value: &impl Serialize) -> Result<String> {
     Ok(text)
 }
 
-/// Writes to stdout; unlike `print!` it fails where the reader has gone.
+/// Writes to stdout. A reader that has gone (`| head`) wants no more, which is not an error.
 pub(crate) fn write_stdout(text: &str) -> Result<()> {
     let mut stdout = std::io::stdout().lock();
-    stdout.write_all(text.as_bytes())?;
-    stdout.flush()?;
-    Ok(())
-}
-
-/// Has whoever reads stdout (`| head`) gone?
-pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error
-        .downcast_ref::<std::io::Error>()
-        .is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(error).context("cannot write to stdout")
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The one form of every error.
@@ -70,11 +69,19 @@ pub(crate) fn print_error(error: &anyhow::Error) {
     eprintln!("privlink: {word} {error:#}");
 }
 
+/// What the user should know though the command goes on.
+pub(crate) fn print_warning(text: &str) {
+    let word = paint("warning:", Colour::Yellow, std::io::stderr().is_terminal());
+    eprintln!("privlink: {word} {text}");
+}
+
 /// The colours in use.
 #[derive(Clone, Copy)]
 pub(crate) enum Colour {
     /// Failures.
     Red,
+    /// What may become one.
+    Yellow,
     /// What works now.
     Green,
 }
@@ -86,6 +93,7 @@ pub(crate) fn paint(text: &str, colour: Colour, is_terminal: bool) -> String {
     }
     let code = match colour {
         Colour::Red => "1;31",
+        Colour::Yellow => "1;33",
         Colour::Green => "1;32",
     };
     format!("\x1b[{code}m{text}\x1b[0m")
@@ -94,6 +102,18 @@ pub(crate) fn paint(text: &str, colour: Colour, is_terminal: bool) -> String {
 /// See <https://no-color.org>.
 pub(crate) fn may_colour(is_terminal: bool) -> bool {
     is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// `172.18.0.80-172.18.0.95` as `172.18.0.80-95`: people see the range, programs have JSON.
+pub(crate) fn short_ranges(ranges: &str) -> String {
+    let short = |range: &str| match range.split_once('-') {
+        Some((first, last)) => {
+            let network = first.rfind('.').map_or("", |dot| &first[..=dot]);
+            format!("{first}-{}", last.strip_prefix(network).unwrap_or(last))
+        }
+        None => range.to_owned(),
+    };
+    ranges.split(',').map(short).collect::<Vec<_>>().join(",")
 }
 
 /// `1.5 GiB`; below 10 KiB exactly.
@@ -145,6 +165,20 @@ mod tests {
             (u64::MAX, "16384.0 PiB"),
         ] {
             assert_eq!(bytes(count), expected);
+        }
+    }
+
+    #[test]
+    fn a_range_repeats_only_what_differs() {
+        for (ranges, expected) in [
+            ("172.18.0.80-172.18.0.95", "172.18.0.80-95"),
+            (
+                "172.18.0.250-172.18.1.9,10.0.0.1",
+                "172.18.0.250-172.18.1.9,10.0.0.1",
+            ),
+            ("", ""),
+        ] {
+            assert_eq!(short_ranges(ranges), expected);
         }
     }
 

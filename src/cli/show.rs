@@ -191,7 +191,7 @@ pub(super) fn endpoint_table(rows: &[VpcEndpoint]) -> String {
                 eni.network_interface_id.clone(),
                 eni.private_ip_address.clone(),
                 endpoint.resource.clone(),
-                eni.gateway_addresses.clone(),
+                output::short_ranges(&eni.gateway_addresses),
             ]
         })
     });

@@ -170,10 +170,10 @@ fn detach(spec: &Spec, verbose: u8) -> Result<Topology> {
         .stderr(log)
         .spawn()
         .context("cannot start the daemon")?;
-    child
-        .stdin
-        .take()
-        .map_or(Ok(()), |stdin| hand_over(stdin, spec))?;
+    if let Some(stdin) = child.stdin.take() {
+        // A child that has died does not read; that it did not report is found out below.
+        let _ = hand_over(stdin, spec);
+    }
     let mut line = String::new();
     if let Some(stdout) = child.stdout.take() {
         BufReader::new(stdout).read_line(&mut line)?;

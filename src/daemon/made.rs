@@ -14,6 +14,7 @@ use crate::io::NamespaceId;
 pub struct Made {
     lock: Lock,
     record: Record,
+    no_cgroup: Option<String>,
 }
 
 /// Makes the state directory if nobody has it; was it missing? The first thing that `up` does.
@@ -51,7 +52,11 @@ impl Made {
             ..Record::default()
         };
         lock.write_record(&record)?;
-        Ok(Self { lock, record })
+        Ok(Self {
+            lock,
+            record,
+            no_cgroup: None,
+        })
     }
 
     /// The state directory.
@@ -59,19 +64,29 @@ impl Made {
         self.lock.dir()
     }
 
-    /// The cgroup for what runs in the topology, if there is one.
-    pub fn cgroup(&self) -> Option<&Path> {
-        self.record.cgroup.as_deref()
+    /// The cgroup for what runs in the topology, or why there is none.
+    pub fn cgroup(&self) -> Result<&Path, &str> {
+        match (&self.record.cgroup, &self.no_cgroup) {
+            (Some(path), None) => Ok(path),
+            (_, reason) => Err(reason.as_deref().unwrap_or("it has not been made")),
+        }
     }
 
-    /// Makes that cgroup; without cgroup v2 on this machine, none.
+    /// Makes that cgroup. Without one all works but `exec` and UserData, so a failure is only remembered.
     pub fn create_cgroup(&mut self) -> Result<()> {
-        let Some(path) = cgroup::path_for(self.dir().path())? else {
-            return Ok(());
+        let path = match cgroup::path_for(self.dir().path())? {
+            Some(path) => path,
+            None => {
+                self.no_cgroup = Some("no cgroup v2 is mounted".into());
+                return Ok(());
+            }
         };
         self.record.cgroup = Some(path.clone());
         self.lock.write_record(&self.record)?;
-        cgroup::create(&path)
+        if let Err(error) = cgroup::create(&path) {
+            self.no_cgroup = Some(format!("{error:#}"));
+        }
+        Ok(())
     }
 
     /// Before these namespaces, which are missing, are created.

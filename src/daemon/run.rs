@@ -119,7 +119,8 @@ fn describe_daemon(spec: &Spec, stack: &Stack, made: &Made, started: Instant) ->
         pid: std::process::id(),
         template: spec.template.name.clone(),
         region: stack.state.owner().region().into(),
-        cgroup: made.cgroup().map(|path| path.display().to_string()),
+        cgroup: made.cgroup().ok().map(|path| path.display().to_string()),
+        no_cgroup_because: made.cgroup().err().map(Into::into),
         ready_after_ms: started.elapsed().as_millis() as u64,
     }
 }

@@ -3,8 +3,8 @@
 //! Invariant: a script's failure is reported and never fatal. Only `#!` scripts are run; cloud-config, MIME archives and
 //! boothooks are named and left alone. Source: EC2 User Guide, "Run commands when you launch an EC2 instance".
 
-use std::fs::OpenOptions;
-use std::io::Write;
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,11 @@ use anyhow::{Context, Result, bail};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::state_dir::StateDir;
+
+/// Lines of a failed script's output that are shown.
+const TAIL: usize = 5;
+/// How much of it is looked at, in bytes.
+const TAIL_BYTES: u64 = 4096;
 
 /// An instance's script.
 #[derive(Clone, Debug)]
@@ -48,7 +53,7 @@ struct Interpreter<'a> {
 pub fn start_all(
     scripts: &[UserData],
     dir: &StateDir,
-    cgroup: Option<&Path>,
+    cgroup: Result<&Path, &str>,
     ended: &UnboundedSender<Ended>,
 ) {
     for user_data in scripts {
@@ -75,23 +80,48 @@ pub fn report(ended: &Ended) {
         result,
         log,
     } = ended;
-    let log = log.display();
     match result {
-        Ok(status) if status.success() => {
-            tracing::info!(instance = logical_id, %log, "UserData has run")
+        Ok(status) if status.success() => eprintln!("privlink: UserData of {logical_id} has run"),
+        Ok(status) => {
+            let path = log.display();
+            eprintln!(
+                "privlink: warning: UserData of {logical_id} failed ({status}); the end of {path}:"
+            );
+            eprint!(
+                "{}",
+                end_of(log).unwrap_or_else(|error| format!("    {error}\n"))
+            );
         }
-        Ok(status) => eprintln!(
-            "privlink: warning: UserData of {logical_id} failed ({status}); its output is in {log}"
-        ),
         Err(error) => {
             eprintln!("privlink: warning: UserData of {logical_id} was not run: {error:#}")
         }
     }
 }
 
-fn start(user_data: &UserData, dir: &StateDir, cgroup: Option<&Path>) -> Result<Child> {
-    let cgroup = cgroup
-        .context("no cgroup v2 is mounted here, so it could not be ended with the topology")?;
+/// The log is removed with the topology; its end is what a person asks for.
+fn end_of(log: &Path) -> std::io::Result<String> {
+    let mut file = File::open(log)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES)))?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(last_lines(&String::from_utf8_lossy(&bytes)))
+}
+
+fn last_lines(text: &str) -> String {
+    let lines: Vec<_> = text.lines().collect();
+    let from = lines.len().saturating_sub(TAIL);
+    lines[from..]
+        .iter()
+        .map(|line| format!("    {line}\n"))
+        .collect()
+}
+
+fn start(user_data: &UserData, dir: &StateDir, cgroup: Result<&Path, &str>) -> Result<Child> {
+    let cgroup = match cgroup {
+        Ok(cgroup) => cgroup,
+        Err(reason) => bail!("it could not be ended with the topology: {reason}"),
+    };
     let Interpreter { program, argument } = interpreter(&user_data.script)?;
     let script = write_script(user_data, dir)?;
     let log = dir.user_data_log(&user_data.logical_id);
@@ -193,6 +223,15 @@ mod tests {
                 "{script}"
             );
         }
+    }
+
+    #[test]
+    fn the_end_of_a_log_is_five_lines() {
+        assert_eq!(
+            last_lines("1\n2\n3\n4\n5\n6\n7\n"),
+            "    3\n    4\n    5\n    6\n    7\n"
+        );
+        assert_eq!(last_lines(""), "");
     }
 
     #[test]

@@ -16,8 +16,10 @@ pub struct Daemon {
     pub template: String,
     /// The AWS region it plays.
     pub region: String,
-    /// The cgroup (as a path in the file system) of what `exec` and UserData start; `None`: no cgroup v2 here.
+    /// The cgroup (as a path in the file system) of what `exec` and UserData start.
     pub cgroup: Option<String>,
+    /// Why there is none.
+    pub no_cgroup_because: Option<String>,
     /// Milliseconds from its start until packets could flow.
     pub ready_after_ms: u64,
 }
