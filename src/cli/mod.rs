@@ -33,7 +33,6 @@ const DEFAULT_STATE_DIR: &str = "/run/privlink";
         "sudo ip netns exec ec2-a curl 172.18.1.70" => "in another terminal: through the endpoint",
         "sudo privlink show flows" => "what is passing",
     ),
-    propagate_version = true,
     subcommand_required = true,
     arg_required_else_help = true
 )]
@@ -46,6 +45,7 @@ struct Cli {
 
 /// Options of every subcommand.
 #[derive(Args, Clone)]
+#[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
     /// Directory of the daemon's lock, control socket and logs; one daemon each
     #[arg(long, global = true, value_name = "DIR", default_value = DEFAULT_STATE_DIR)]
@@ -67,9 +67,10 @@ pub(crate) struct Global {
 /// How results are written to stdout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum OutputFormat {
-    /// Aligned columns, sizes and times rounded.
+    // Not doc comments: clap would spread every help over twice the lines.
+    // Aligned columns, sizes and times rounded.
     Table,
-    /// JSON with raw numbers.
+    // Raw numbers.
     Json,
 }
 
@@ -81,7 +82,7 @@ enum Command {
     Exec(exec::Exec),
     Show(show::Show),
     Enter(enter::Enter),
-    Detached(up::Detached),
+    Daemon(up::Daemon),
 }
 
 /// The `Examples:` section of a `--help`: command and what it is for.
@@ -103,7 +104,7 @@ pub fn main() -> ExitCode {
         Command::Exec(exec) => exec.run(&cli.global),
         Command::Show(show) => show.run(&cli.global),
         Command::Enter(enter) => enter.run(),
-        Command::Detached(detached) => detached.run(),
+        Command::Daemon(daemon) => daemon.run(),
     };
     result.unwrap_or_else(|error| {
         output::print_error(&error);

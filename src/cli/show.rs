@@ -85,7 +85,9 @@ fn interfaces(rows: &[NetworkInterface]) -> String {
     if rows.is_empty() {
         return "No network interfaces: the template has no instance and no endpoint.\n".into();
     }
-    let columns = [
+    // Worth its width only where there is something to say.
+    let trouble = rows.iter().any(|eni| eni.status != "in-use");
+    let mut columns = vec![
         Column::Left("ENI"),
         Column::Left("KIND"),
         Column::Left("OWNER"),
@@ -98,8 +100,10 @@ fn interfaces(rows: &[NetworkInterface]) -> String {
         Column::Right("PKTS OUT"),
         Column::Right("BYTES OUT"),
         Column::Right("DROPPED"),
-        Column::Left("STATUS"),
     ];
+    if trouble {
+        columns.push(Column::Left("STATUS"));
+    }
     output::table(
         &columns,
         rows.iter().map(|eni| {

@@ -30,7 +30,13 @@ pub(super) struct Up {
     #[arg(long, value_name = "BYTES", default_value_t = 9001, value_parser = clap::value_parser!(u16).range(576..))]
     mtu: u16,
     /// Take super-packets of up to 64 KiB from the kernel, or (off) every packet by itself
-    #[arg(long, value_enum, value_name = "on|off", default_value = "on")]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "on|off",
+        default_value = "on",
+        hide_possible_values = true
+    )]
     offload: Switch,
     /// Worker threads [default: one per core]
     #[arg(long, value_name = "N")]
@@ -110,6 +116,9 @@ impl Up {
         daemon::run(spec, |topology| {
             print(topology, format, Stop::Interrupt).map(drop)
         })?;
+        if format == OutputFormat::Table {
+            output::write_stdout("Stopped; the machine is as it was.\n")?;
+        }
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -117,9 +126,9 @@ impl Up {
 /// The hidden half of `up --detach`: reads a [`Spec`] from stdin, answers with one [`Report`] on stdout.
 #[derive(Args)]
 #[command(hide = true)]
-pub(super) struct Detached {}
+pub(super) struct Daemon {}
 
-impl Detached {
+impl Daemon {
     pub(super) fn run(self) -> Result<ExitCode> {
         // A session of its own: neither Ctrl-C nor the terminal's end is meant for it. It fails for a session's leader only.
         let _ = rustix::process::setsid();
@@ -159,10 +168,13 @@ fn detach(spec: &Spec, verbose: u8) -> Result<Topology> {
         .mode(0o600)
         .open(dir.log())
         .with_context(|| format!("cannot write {}", dir.log().display()))?;
-    let mut command = Command::new("/proc/self/exe");
+    let mut command = Command::new(daemon::executable());
     command
-        .arg("detached")
-        .args(std::iter::repeat_n("-v", usize::from(verbose)));
+        .arg("daemon")
+        .args(std::iter::repeat_n("-v", usize::from(verbose)))
+        // Told already; so that `ps` shows which daemon this is.
+        .arg("--state-dir")
+        .arg(dir.path());
     let mut child = command
         .current_dir("/")
         .stdin(Stdio::piped())

@@ -123,8 +123,9 @@ impl Fabric {
                 error,
             } => {
                 let owner = self.named(*eni).1;
+                tracing::debug!(owner, namespace, %error, "link gone");
                 eprintln!(
-                    "privlink: warning: {owner}'s link in namespace {namespace} is gone ({error}); packets to it are dropped"
+                    "privlink: warning: {owner}'s link in namespace {namespace} is gone; packets to it are dropped"
                 );
                 self.trouble.lock().insert(*eni, "link deleted".into());
             }

@@ -106,6 +106,14 @@ pub enum Report {
     Failed(String),
 }
 
+/// This program, to be started again: by its path, whose last part is what `ps` shows, while it is still there.
+pub fn executable() -> PathBuf {
+    match std::env::current_exe() {
+        Ok(path) if path.exists() => path,
+        _ => PathBuf::from("/proc/self/exe"),
+    }
+}
+
 /// Moves this process into an instance's namespace and the topology's cgroup, for good.
 pub fn enter(namespace: &str, cgroup: Option<&Path>) -> Result<()> {
     privileges::require("entering a network namespace")?;

@@ -50,7 +50,11 @@ async fn live(
     started: Instant,
     ready: impl FnOnce(&view::Topology) -> Result<()>,
 ) -> Result<()> {
-    let stack = spec.template.load()?;
+    let stack = spec.template.load().map_err(|errors| {
+        let count = errors.list.len() + errors.omitted;
+        let noun = if count == 1 { "error" } else { "errors" };
+        anyhow!("{} has {count} {noun}\n{errors}", spec.template.name)
+    })?;
     made.create_cgroup()?;
     let listener = api::listen(made.dir())?;
     let clock = Clock::start();

@@ -123,6 +123,10 @@ impl StateDir {
         Ok(missing)
     }
 
+    fn is_ours(&self) -> bool {
+        fs::metadata(&self.path).is_ok_and(|dir| dir.uid() == rustix::process::geteuid().as_raw())
+    }
+
     /// Takes the lock if nobody has it. The directory must exist.
     pub fn try_lock(&self) -> Result<LockAttempt> {
         loop {
@@ -134,7 +138,10 @@ impl StateDir {
                 .truncate(false)
                 .mode(0o600)
                 .open(&path)
-                .with_context(|| format!("cannot open {}", path.display()))?;
+                .with_context(|| match self.is_ours() {
+                    true => format!("cannot open {}", path.display()),
+                    false => format!("{} is another user's: try sudo", self.path.display()),
+                })?;
             match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => {}
                 Err(rustix::io::Errno::WOULDBLOCK) => {

@@ -134,7 +134,7 @@ fn start(user_data: &UserData, dir: &StateDir, cgroup: Result<&Path, &str>) -> R
         .with_context(|| format!("cannot write {}", log.display()))?;
     // Through `privlink enter`, which moves itself before it becomes the script: nothing can be forked before.
     // The interpreter is named because /run, where the script lies, is often mounted noexec.
-    Command::new("/proc/self/exe")
+    Command::new(super::executable())
         .arg("enter")
         .args(["--namespace", &user_data.namespace])
         .arg("--cgroup")
