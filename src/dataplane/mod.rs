@@ -23,18 +23,19 @@
 )]
 
 pub mod config;
+mod dropped;
 mod eni;
 mod epoch;
 mod first;
 pub mod flow;
 mod groups;
+mod icmp_error;
 mod idx;
 mod nat;
-mod open;
 mod pipeline;
-mod reply;
 mod snapshot;
 mod sweep;
+mod terms;
 mod time;
 mod verdict;
 mod view;

@@ -5,16 +5,20 @@
 //! its gateway address where it can (RFC 4787 REQ-2), and ports are unpredictable (RFC 6056).
 
 use std::hash::BuildHasher;
+use std::{array, iter};
 
 use foldhash::fast::FixedState;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::Rng;
 
-use super::config::{EniIdx, PortRange, Resource};
-use super::eni::Eni;
+use super::config::{EniIdx, PortRange};
+use super::dropped::Dropped;
+use super::first::{Provider, Target};
 use super::flow::FlowKey;
+use super::groups::Direction;
+use super::snapshot::Snapshot;
 use super::verdict::DropReason;
-use crate::net::{Addr, FiveTuple, Headers, Protocol, Transport};
+use crate::net::{Addr, FiveTuple, Headers, Protocol};
 
 /// Ports that a gateway uses towards targets.
 const PORTS: PortRange = PortRange {
@@ -24,34 +28,23 @@ const PORTS: PortRange = PortRange {
 /// Random ports tried per gateway address. With nine of ten in use, all fail once in 700,000 times.
 const TRIES_PER_ADDRESS: usize = 128;
 
-/// Does the resource offer what this first packet asks for?
-pub(super) fn offered(resource: &Resource, headers: &Headers) -> Result<(), DropReason> {
-    let port = headers.tuple.dst_port;
-    let ports = || resource.ports.iter().any(|range| range.contains(port));
-    match headers.transport {
-        Transport::Tcp(_) if resource.protocols.tcp => {
-            ports().then_some(()).ok_or(DropReason::PortNotOffered)
-        }
-        Transport::Udp if resource.protocols.udp => {
-            ports().then_some(()).ok_or(DropReason::PortNotOffered)
-        }
-        Transport::EchoRequest if resource.protocols.icmp => Ok(()),
-        _ => Err(DropReason::ProtocolNotOffered),
-    }
-}
-
 /// Candidates for the target's side of a new flow, best first: the keys of the target's answers, each with a gateway
-/// address that the target `admits` and a random port.
-pub(super) fn bindings(
-    headers: &Headers,
-    endpoint: EniIdx,
-    gateway: &Eni,
-    target: (EniIdx, Addr),
-    admits: impl Fn(Addr) -> bool,
-    random: &mut ChaCha8Rng,
-) -> Result<impl Iterator<Item = FlowKey>, DropReason> {
-    let addresses = &gateway.interface.addresses;
-    let consumer = FixedState::default().hash_one((headers.tuple.src, endpoint));
+/// address that the target's groups admit and a random port.
+pub(super) fn bind<'a>(
+    snapshot: &'a Snapshot,
+    provider: &Provider<'a>,
+    target: &Target<'a>,
+    headers: &'a Headers,
+    random: &'a mut ChaCha8Rng,
+) -> Result<impl Iterator<Item = FlowKey> + 'a, Dropped> {
+    let target_groups = &target.eni.interface.groups;
+    let admits = |address: &Addr| {
+        snapshot
+            .groups
+            .admit(target_groups, Direction::Ingress, headers, *address)
+    };
+    let addresses = &provider.gateway.interface.addresses;
+    let consumer = FixedState::default().hash_one((headers.tuple.src, provider.endpoint.idx));
     let preferred = (consumer % addresses.len().max(1) as u64) as usize;
     let mut admitted = addresses
         .iter()
@@ -59,31 +52,41 @@ pub(super) fn bindings(
         .skip(preferred)
         .take(addresses.len())
         .copied()
-        .filter(move |a| admits(*a));
-    let first = admitted.next().ok_or(DropReason::IngressDenied)?;
-    let tuple = headers.tuple;
-    Ok(std::iter::once(first)
-        .chain(admitted)
-        .flat_map(move |address| {
-            let ports: [u16; TRIES_PER_ADDRESS] =
-                std::array::from_fn(|_| random_port(tuple.protocol, random));
-            ports
-                .into_iter()
-                .map(move |port| answer_key(&tuple, target, address, port))
-        }))
+        .filter(admits);
+    let denied = Dropped::at(target.eni.idx, DropReason::IngressDenied);
+    let first = admitted.next().ok_or(denied)?;
+    let answers = Answers {
+        ingress: target.eni.idx,
+        target: target.address,
+        first: headers.tuple,
+    };
+    Ok(iter::once(first).chain(admitted).flat_map(move |address| {
+        let ports: [u16; TRIES_PER_ADDRESS] =
+            array::from_fn(|_| random_port(headers.tuple.protocol, random));
+        ports.into_iter().map(move |port| answers.to(address, port))
+    }))
 }
 
-/// The key of the target's answers to the packet that leaves the gateway from `address` and `port`.
-fn answer_key(first: &FiveTuple, target: (EniIdx, Addr), address: Addr, port: u16) -> FlowKey {
-    FlowKey {
-        ingress: target.0,
-        tuple: FiveTuple {
-            protocol: first.protocol,
-            src: target.1,
-            src_port: first.dst_port,
-            dst: address,
-            dst_port: port,
-        },
+/// What the target's answers have in common, whichever gateway address and port they go to.
+#[derive(Clone, Copy)]
+struct Answers {
+    ingress: EniIdx,
+    target: Addr,
+    first: FiveTuple,
+}
+
+impl Answers {
+    fn to(self, gateway: Addr, port: u16) -> FlowKey {
+        FlowKey {
+            ingress: self.ingress,
+            tuple: FiveTuple {
+                protocol: self.first.protocol,
+                src: self.target,
+                src_port: self.first.dst_port,
+                dst: gateway,
+                dst_port: port,
+            },
+        }
     }
 }
 

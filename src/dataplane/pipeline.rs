@@ -6,19 +6,23 @@
 //!              v
 //! source_check -> route -> admit -> who answers this address?
 //!     an instance:        open a flow inside the VPC, forward
-//!     an endpoint's ENI:  offered -> target -> NAT binding -> open a flow, forward
+//!     an endpoint's ENI:  provider -> select_target -> admit_gateway -> bind -> open a flow, forward
 //!     the ENI itself:     its smoltcp stack
 //! ```
 //!
 //! Invariant: a packet is forwarded only along a flow, and a flow opens only here, after every question has been asked.
 
-use super::config::{EniIdx, Role};
-use super::first::{self, Dropped, Path};
+use std::iter;
+use std::sync::Arc;
+
+use super::config::EniIdx;
+use super::dropped::Dropped;
+use super::first::{Answer, answer_key};
 use super::flow::{Admission, Flow, FlowKey, Side};
 use super::time::Instant;
 use super::verdict::{DropReason, Verdict};
 use super::worker::Worker;
-use super::{Dataplane, reply};
+use super::{Dataplane, nat};
 use crate::net::{Headers, Packet, Transport, rewrite};
 
 impl Dataplane {
@@ -33,10 +37,7 @@ impl Dataplane {
     ) -> Verdict {
         match self.process(worker, from, packet, now) {
             Ok(verdict) => verdict,
-            Err(Dropped { at, reason }) => {
-                worker.count_drop(at, reason);
-                Verdict::Drop(reason)
-            }
+            Err(dropped) => worker.drop_packet(from, packet, dropped),
         }
     }
 
@@ -48,50 +49,49 @@ impl Dataplane {
         packet: &mut Packet<'_>,
         now: Instant,
     ) -> Result<Verdict, Dropped> {
-        let headers = packet.parse().map_err(|error| Dropped::new(from, error))?;
+        let headers = packet.parse().map_err(|error| Dropped::at(from, error))?;
         worker.count_sent(from, headers.len);
-        if headers.wire_len > usize::from(self.settings.mtu) {
-            return Err(reply::too_big(
-                worker,
-                from,
-                packet,
-                &headers,
-                self.settings.mtu,
-            ));
+        self.fits(from, &headers, self.settings.mtu)?;
+        match self.lookup(worker, from, &headers, now)? {
+            Some((flow, side)) => self.forward(worker, flow, side, packet, &headers),
+            None => self.first_packet(worker, from, packet, &headers, now),
         }
+    }
+
+    /// The flow that the packet belongs to; it is counted there, and moves the flow's state.
+    #[inline]
+    fn lookup(
+        &self,
+        worker: &Worker,
+        from: EniIdx,
+        headers: &Headers,
+        now: Instant,
+    ) -> Result<Option<(&Flow, Side)>, Dropped> {
         let key = FlowKey {
             ingress: from,
             tuple: headers.tuple,
         };
-        if let Some((flow, side)) = self.flows.lookup(&worker.flows, &key) {
-            match flow.admit(side, &headers, now) {
-                Admission::Pass => return self.forward(worker, flow, side, packet, &headers),
-                Admission::Reversed => return Err(Dropped::new(from, DropReason::GatewayIngress)),
-                Admission::Expired | Admission::Reopens => {}
-            }
+        let Some((flow, side)) = self.flows.lookup(&worker.flows, &key) else {
+            return Ok(None);
+        };
+        self.fits(from, headers, flow.mtu())?;
+        match flow.admit(side, headers, now) {
+            Admission::Pass => Ok(Some((flow, side))),
+            Admission::Reversed => Err(Dropped::at(from, DropReason::GatewayIngress)),
+            Admission::Expired | Admission::Reopens => Ok(None),
         }
-        self.first_packet(worker, from, packet, &headers, now)
     }
 
     /// Sends a packet along its flow: NAT is the difference between the flow's sides.
     #[inline]
-    pub(super) fn forward(
+    fn forward(
         &self,
-        worker: &mut Worker,
+        worker: &Worker,
         flow: &Flow,
         side: Side,
         packet: &mut Packet<'_>,
         headers: &Headers,
     ) -> Result<Verdict, Dropped> {
-        if headers.wire_len > usize::from(flow.mtu()) {
-            return Err(reply::too_big(
-                worker,
-                flow.key(side).ingress,
-                packet,
-                headers,
-                flow.mtu(),
-            ));
-        }
         flow.adjust_syn(side, packet, headers);
         let across = flow.key(side.other());
         rewrite(packet, headers, &across.tuple.reversed());
@@ -109,44 +109,37 @@ impl Dataplane {
         headers: &Headers,
         now: Instant,
     ) -> Result<Verdict, Dropped> {
-        let snapshot = worker.snapshot.clone();
-        let source = snapshot
-            .eni(from)
-            .map_err(|reason| Dropped::new(from, reason))?;
-        first::source_check(source, headers)?;
+        let snapshot = Arc::clone(&worker.snapshot);
+        let source = snapshot.source_check(from, headers)?;
         if headers.transport == Transport::IcmpError {
             return self.forward_error(worker, source, packet, headers, now);
         }
-        let destination = snapshot
-            .route(source.interface.vpc, headers.tuple.dst)
-            .map_err(|r| Dropped::new(from, r))?;
-        first::admit(&snapshot, source, destination, headers)?;
-        match destination.interface.role {
-            Role::Instance { .. } => {
-                let flow = self.open_local(source, destination, headers, now)?;
-                self.forward_first(worker, flow, packet, headers, now)
+        let destination = snapshot.route(source, headers)?;
+        snapshot.admit(source, destination, headers)?;
+        let initiator = FlowKey {
+            ingress: from,
+            tuple: headers.tuple,
+        };
+        let flow = match snapshot.answer(destination, headers)? {
+            Answer::Instance => {
+                let target = answer_key(destination, headers);
+                let terms = self.local_terms(headers);
+                self.open(&initiator, iter::once(target), &terms, now)
+                    .map_err(|error| error.at(destination))?
             }
-            Role::Endpoint { .. } if first::is_for_the_host(&snapshot, destination, headers) => {
-                Ok(first::answer(worker, source, destination, packet, now))
+            Answer::Endpoint => {
+                let provider = snapshot.provider(destination, headers)?;
+                let target = snapshot.select_target(&provider)?;
+                snapshot.admit_gateway(&provider, &target, headers)?;
+                let bindings =
+                    nat::bind(&snapshot, &provider, &target, headers, &mut worker.random)?;
+                let terms = self.endpoint_terms(&provider, headers);
+                self.open(&initiator, bindings, &terms, now)
+                    .map_err(|error| error.at(provider.gateway))?
             }
-            Role::Endpoint { .. } => {
-                let (gateway, resource) = first::provider(&snapshot, destination, headers)?;
-                let target = first::select_target(&snapshot, gateway, resource)?;
-                let path = Path {
-                    source,
-                    endpoint: destination,
-                    gateway,
-                    target,
-                };
-                let flow = self.open_through(&snapshot, worker, &path, packet, headers, now)?;
-                self.forward_first(worker, flow, packet, headers, now)
-            }
-            Role::Gateway => Err(first::refuse_at_gateway(
-                worker,
-                source,
-                destination,
-                headers,
-            )),
-        }
+            Answer::Host => return Ok(worker.answer(source, destination, packet, now)),
+        };
+        flow.admit(Side::Initiator, headers, now);
+        self.forward(worker, flow, Side::Initiator, packet, headers)
     }
 }

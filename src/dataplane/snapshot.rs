@@ -6,7 +6,7 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 use ipnet::IpNet;
 
-use super::config::{DataplaneConfig, EniIdx, Interface, Resource, Role, Vpc, VpcIdx};
+use super::config::{DataplaneConfig, EniIdx, Interface, Resource, Vpc, VpcIdx};
 use super::eni::Eni;
 use super::groups::Groups;
 use super::idx::Table;
@@ -67,18 +67,8 @@ impl Snapshot {
     }
 
     /// The interface that has this address in this VPC.
-    pub(super) fn route(&self, vpc: VpcIdx, destination: Addr) -> Result<&Eni, DropReason> {
-        self.eni(self.vpcs.lookup(vpc, destination)?)
-    }
-
-    /// The gateway's interface and the resource behind an endpoint's; `None` if one of them is not there.
-    pub(super) fn provider(&self, endpoint: &Eni) -> Option<(&Eni, &Resource)> {
-        match endpoint.interface.role {
-            Role::Endpoint { resource, gateway } => {
-                Some((self.enis.get(gateway)?, self.resources.get(resource)?))
-            }
-            Role::Instance { .. } | Role::Gateway => None,
-        }
+    pub(super) fn lookup(&self, vpc: VpcIdx, address: Addr) -> Result<&Eni, DropReason> {
+        self.eni(self.vpcs.lookup(vpc, address)?)
     }
 }
 

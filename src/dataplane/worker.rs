@@ -7,11 +7,13 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use super::config::EniIdx;
+use super::dropped::Dropped;
 use super::eni::{Counters, Eni};
-use super::first::Dropped;
 use super::flow::FlowCache;
 use super::snapshot::Snapshot;
-use super::verdict::DropReason;
+use super::time::Instant;
+use super::verdict::{DropReason, Verdict};
+use crate::net::Packet;
 
 /// The `&mut` part of the data plane's grammar; see [`Dataplane`](super::Dataplane).
 pub struct Worker {
@@ -69,7 +71,7 @@ impl Worker {
         let eni = self
             .snapshot
             .eni(to)
-            .map_err(|reason| Dropped::new(to, reason))?;
+            .map_err(|reason| Dropped::at(to, reason))?;
         if let Some(counters) = self.counters(eni) {
             counters.received(1, len as u64);
         }
@@ -99,6 +101,26 @@ impl Worker {
             counters.received(1, bytes.len() as u64);
         }
         self.transmits.push_back(Transmit { to, bytes });
+    }
+
+    /// The host behind an interface takes a packet; what it answers goes back to the sender.
+    pub(super) fn answer(
+        &mut self,
+        source: &Eni,
+        host: &Eni,
+        packet: &Packet<'_>,
+        now: Instant,
+    ) -> Verdict {
+        if let Some(counters) = self.counters(host) {
+            counters.received(1, packet.bytes().len() as u64);
+        }
+        for bytes in host.answer(packet.bytes(), now) {
+            if let Some(counters) = self.counters(host) {
+                counters.sent(1, bytes.len() as u64);
+            }
+            self.transmit(source.idx, bytes);
+        }
+        Verdict::Answered
     }
 
     pub(super) fn poll_transmit(&mut self) -> Option<Transmit> {

@@ -1,0 +1,38 @@
+//! ICMP errors about packets that came along a flow go back along it (RFC 5508, REQ-4).
+
+use super::Dataplane;
+use super::dropped::Dropped;
+use super::eni::Eni;
+use super::flow::FlowKey;
+use super::time::Instant;
+use super::verdict::{DropReason, Verdict};
+use super::worker::Worker;
+use crate::net::{Headers, Packet, icmp};
+
+impl Dataplane {
+    /// Translates an error inside and out, and forwards it. It neither refreshes nor ends the flow.
+    pub(super) fn forward_error(
+        &self,
+        worker: &Worker,
+        source: &Eni,
+        packet: &mut Packet<'_>,
+        headers: &Headers,
+        now: Instant,
+    ) -> Result<Verdict, Dropped> {
+        let stray = Dropped::at(source.idx, DropReason::IcmpType);
+        let quoted = icmp::quoted(packet, headers).ok_or(stray)?;
+        // What the error's sender received is what its own answers are keyed by, reversed.
+        let key = FlowKey {
+            ingress: source.idx,
+            tuple: quoted.reversed(),
+        };
+        let (flow, side) = self.flows.lookup(&worker.flows, &key).ok_or(stray)?;
+        if flow.expired(side, now) {
+            return Err(stray);
+        }
+        let across = flow.key(side.other());
+        icmp::translate(packet, headers, &across.tuple);
+        worker.count_received(across.ingress, headers.len)?;
+        Ok(Verdict::Forward(across.ingress))
+    }
+}

@@ -1,0 +1,79 @@
+//! The terms on which flows open: their timers and their path's MTU, by kind.
+
+use std::time::Duration;
+
+use super::Dataplane;
+use super::config::EniIdx;
+use super::dropped::Dropped;
+use super::first::Provider;
+use super::flow::{Flow, FlowKey, OpenError, Terms};
+use super::time::Instant;
+use crate::net::{Headers, Transport};
+
+/// Largest packet on the way through an endpoint, in bytes (AWS PrivateLink).
+const ENDPOINT_MTU: u16 = 8500;
+/// Half-open, closing or reset TCP (RFC 5382, REQ-5: at least four minutes).
+const TCP_TRANSITORY: Duration = Duration::from_secs(240);
+/// AWS PrivateLink: TCP idle timeout.
+const ENDPOINT_TCP_IDLE: Duration = Duration::from_secs(350);
+/// AWS Network Load Balancer: UDP idle timeout.
+const ENDPOINT_UDP_IDLE: Duration = Duration::from_secs(120);
+/// Security group connection tracking (Amazon EC2), in the order TCP established, UDP stream, UDP one way.
+const LOCAL_TCP_IDLE: Duration = Duration::from_secs(432_000);
+const LOCAL_UDP_STREAM: Duration = Duration::from_secs(180);
+const LOCAL_UDP_ONE_WAY: Duration = Duration::from_secs(30);
+/// RFC 5508, REQ-2: at least 60 seconds.
+const ICMP_QUERY: Duration = Duration::from_secs(60);
+
+impl Dataplane {
+    /// Is the packet, once segmented, within this MTU?
+    #[inline]
+    pub(super) fn fits(&self, from: EniIdx, headers: &Headers, mtu: u16) -> Result<(), Dropped> {
+        match headers.wire_len <= usize::from(mtu) {
+            true => Ok(()),
+            false => Err(Dropped::too_big(from, mtu)),
+        }
+    }
+
+    /// Opens a flow; the target's side gets the first of `targets` that is free.
+    pub(super) fn open(
+        &self,
+        initiator: &FlowKey,
+        targets: impl Iterator<Item = FlowKey>,
+        terms: &Terms,
+        now: Instant,
+    ) -> Result<&Flow, OpenError> {
+        self.flows
+            .open(initiator, targets, terms, &self.epochs, now)
+    }
+
+    /// Between two instances of one VPC.
+    pub(super) fn local_terms(&self, headers: &Headers) -> Terms {
+        let (idle, transitory) = match headers.transport {
+            Transport::Tcp(_) => (LOCAL_TCP_IDLE, TCP_TRANSITORY),
+            Transport::EchoRequest | Transport::EchoReply => (ICMP_QUERY, ICMP_QUERY),
+            _ => (LOCAL_UDP_STREAM, LOCAL_UDP_ONE_WAY),
+        };
+        Terms {
+            via: None,
+            idle,
+            transitory,
+            mtu: self.settings.mtu,
+        }
+    }
+
+    /// Through an endpoint; a resource may have an idle timeout of its own.
+    pub(super) fn endpoint_terms(&self, provider: &Provider<'_>, headers: &Headers) -> Terms {
+        let (idle, transitory) = match headers.transport {
+            Transport::Tcp(_) => (ENDPOINT_TCP_IDLE, TCP_TRANSITORY),
+            Transport::Udp => (ENDPOINT_UDP_IDLE, ENDPOINT_UDP_IDLE),
+            _ => (ICMP_QUERY, ICMP_QUERY),
+        };
+        Terms {
+            via: Some(provider.endpoint.idx),
+            idle: provider.resource.idle_timeout.unwrap_or(idle),
+            transitory,
+            mtu: self.settings.mtu.min(ENDPOINT_MTU),
+        }
+    }
+}
