@@ -52,7 +52,7 @@ drop_reasons! {
     VnetChecksumOffset,
     /// The packet ends before its headers do, or before the length they give.
     Truncated,
-    /// Neither IPv4 nor IPv6, or an IPv4 header whose own length is impossible.
+    /// Neither IPv4 nor IPv6, or an IPv4 header whose lengths are impossible.
     BadIpHeader,
     /// IPv6, which privlink does not forward yet.
     Ipv6,

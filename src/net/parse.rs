@@ -27,7 +27,7 @@ pub enum ParseError {
     /// Shorter than its headers say.
     #[error("truncated")]
     Truncated,
-    /// Not IP, or an impossible IPv4 header.
+    /// Not IP, or an IPv4 header whose lengths are impossible.
     #[error("bad IP header")]
     BadIpHeader,
     /// IPv6.
@@ -160,6 +160,10 @@ impl Ipv4 {
         }
         if total_len > bytes.len() {
             return Err(ParseError::Truncated);
+        }
+        // A TUN pads nothing. What stands behind the packet would pass the MTU checks unseen, and be cut into segments.
+        if total_len < bytes.len() {
+            return Err(ParseError::BadIpHeader);
         }
         // More fragments, or a fragment offset.
         if u16::from_be_bytes([f0, f1]) & 0x3fff != 0 {

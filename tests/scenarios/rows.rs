@@ -209,6 +209,11 @@ fn header_rows() -> Vec<Row> {
             malformed(|b| b[2..4].copy_from_slice(&[0, 19])),
             dropped(BadIpHeader),
         ),
+        row(
+            "a byte behind the packet",
+            malformed(|b| b.push(0)),
+            dropped(BadIpHeader),
+        ),
         row("IPv6", malformed(|b| b[0] = 0x60), dropped(Ipv6)),
         row(
             "a first fragment",
