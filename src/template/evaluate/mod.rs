@@ -72,8 +72,10 @@ impl Evaluation<'_, '_> {
     fn node(&mut self, node: &Node) -> Option<Node> {
         let value = match &node.value {
             Value::Call(call) => {
+                // A function costs something even if it yields nothing.
+                self.spend(1, node.at)?;
                 let value = self.call(call, node.at)?;
-                self.spend(&value, node.at)?;
+                self.spend(size(&value), node.at)?;
                 value
             }
             Value::List(list) => {
@@ -109,14 +111,19 @@ impl Evaluation<'_, '_> {
         })
     }
 
-    fn spend(&mut self, value: &Value, at: Position) -> Option<()> {
-        let spent = self.scope.spent.get().saturating_add(size(value));
+    /// Takes from the budget. Once that is used up, nothing is evaluated any more; that is said once.
+    fn spend(&mut self, bytes: usize, at: Position) -> Option<()> {
+        let before = self.scope.spent.get();
+        let spent = before.saturating_add(bytes);
         self.scope.spent.set(spent);
-        if spent > BUDGET {
-            let message = format!("the template's functions make more than {BUDGET} bytes");
-            return self.fail(at, message);
+        match (before > BUDGET, spent > BUDGET) {
+            (true, _) => None,
+            (false, true) => {
+                let message = format!("the template's functions make more than {BUDGET} bytes");
+                self.fail(at, message)
+            }
+            (false, false) => Some(()),
         }
-        Some(())
     }
 
     fn fail<T>(&mut self, at: Position, message: impl Into<String>) -> Option<T> {
@@ -136,7 +143,7 @@ impl Evaluation<'_, '_> {
                 let items = self.texts(items, call)?;
                 let size: usize = items.iter().map(|i| i.len() + delimiter.len()).sum();
                 // Before the text is made.
-                self.check_size(size, at)?;
+                self.spend(size, at)?;
                 Some(Value::Text(items.join(delimiter)))
             }
             Call::Select { index, list } => self.select(index, list, call, at),
@@ -158,7 +165,7 @@ impl Evaluation<'_, '_> {
             }
             Call::Base64(text) => {
                 let text = self.text(text, call)?;
-                self.check_size(text.len() / 3 * 4, at)?;
+                self.spend(text.len() / 3 * 4, at)?;
                 Some(Value::Text(base64::encode(text.as_bytes())))
             }
             Call::Cidr { block, count, bits } => self.cidr(block, count, bits.as_ref(), call, at),
@@ -173,16 +180,6 @@ impl Evaluation<'_, '_> {
                 None => self.fail(at, format!("there is no condition {}", quote(condition))),
             },
             Call::Unsupported(name) => self.fail(at, format!("{name} is not supported")),
-        }
-    }
-
-    fn check_size(&mut self, size: usize, at: Position) -> Option<()> {
-        match self.scope.spent.get().saturating_add(size) > BUDGET {
-            true => {
-                let message = format!("the template's functions make more than {BUDGET} bytes");
-                self.fail(at, message)
-            }
-            false => Some(()),
         }
     }
 
@@ -233,7 +230,7 @@ impl Evaluation<'_, '_> {
                 SubPart::Text(literal) => text.push_str(literal),
                 SubPart::Name(name, place) => match self.sub_name(name, *place, variables) {
                     Some(value) => {
-                        self.check_size(text.len() + value.len(), at)?;
+                        self.spend(value.len(), at)?;
                         text.push_str(&value);
                     }
                     None => complete = false,
