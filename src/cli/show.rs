@@ -19,6 +19,7 @@ use crate::daemon::view::{Drop, Flow, FlowSide, NetworkInterface, VpcEndpoint};
     "sudo privlink show flows" => "both sides of every flow, before and after NAT",
     "sudo privlink show drops" => "which packets were dropped where, and why",
     "sudo privlink show flows --output json | jq '.[].Initiator.Bytes'" => "raw numbers for programs",
+    "sudo curl --unix-socket /run/privlink/daemon.sock http://privlink/v1/flows" => "the same, without privlink",
 ))]
 pub(super) struct Show {
     #[command(subcommand)]

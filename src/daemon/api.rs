@@ -2,8 +2,8 @@
 //!
 //! Everything is read-only so far; the seed of a later API. See [`router`] for the paths.
 
-use std::fs;
-use std::io::ErrorKind;
+use std::fs::{self, DirBuilder, Permissions};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -11,7 +11,6 @@ use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::routing::get;
 use axum::{Json, Router};
-use rustix::fs::Mode;
 use tokio::net::UnixListener;
 
 use super::describe::Fabric;
@@ -84,15 +83,19 @@ async fn only_get() -> (StatusCode, Json<view::Error>) {
 /// The socket, with nobody but its owner allowed to connect. A dead daemon's socket is replaced: the caller has the lock.
 pub fn listen(dir: &StateDir) -> Result<UnixListener> {
     let path = dir.socket();
-    match fs::remove_file(&path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            return Err(error).with_context(|| format!("cannot replace {}", path.display()));
-        }
-        _ => {}
-    }
-    // Mode 0600 from its first moment: `chmod` after `bind` would leave a gap.
-    let before = rustix::process::umask(Mode::from_raw_mode(0o177));
-    let listener = UnixListener::bind(&path);
-    rustix::process::umask(before);
-    listener.with_context(|| format!("cannot listen on {}", path.display()))
+    let bind = || -> Result<UnixListener> {
+        // Made behind a closed door: `chmod` after `bind` would leave a gap, and a umask is every thread's.
+        let door = dir.closed_directory();
+        let inside = door.join("s");
+        DirBuilder::new()
+            .mode(0o700)
+            .recursive(true)
+            .create(&door)?;
+        let listener = UnixListener::bind(&inside)?;
+        fs::set_permissions(&inside, Permissions::from_mode(0o600))?;
+        fs::rename(&inside, &path)?;
+        fs::remove_dir(&door)?;
+        Ok(listener)
+    };
+    bind().with_context(|| format!("cannot listen on {}", path.display()))
 }

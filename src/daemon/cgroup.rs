@@ -39,51 +39,71 @@ pub fn join(path: &Path, pid: u32) -> Result<()> {
         .with_context(|| format!("cannot enter the cgroup {}", path.display()))
 }
 
-/// Kills every process in the cgroup, waits for their end, and removes it. It may be gone already.
+/// Kills every process in the cgroup and in those that they made below it, waits for their end, and removes all of them.
+/// It may be gone already.
 pub fn remove(path: &Path) -> Result<()> {
     if !path.exists() {
         return Ok(());
     }
     kill(path)?;
-    fs::remove_dir(path).with_context(|| format!("cannot remove the cgroup {}", path.display()))
+    for cgroup in below(path)? {
+        fs::remove_dir(&cgroup)
+            .with_context(|| format!("cannot remove the cgroup {}", cgroup.display()))?;
+    }
+    Ok(())
 }
 
 fn kill(path: &Path) -> Result<()> {
     let patience = Instant::now() + KILL_PATIENCE;
-    loop {
-        let pids = members(path)?;
-        if pids.is_empty() {
-            return Ok(());
-        }
+    while is_populated(path)? {
         match fs::write(path.join("cgroup.kill"), "1") {
             Ok(()) => {}
-            // Before Linux 5.14.
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                for pid in &pids {
-                    // It may have ended meanwhile; whoever forked in between is seen in the next round.
-                    let _ = rustix::process::kill_process(*pid, Signal::KILL);
-                }
-            }
+            // Before Linux 5.14. Whoever forked in between is seen in the next round.
+            Err(error) if error.kind() == ErrorKind::NotFound => kill_one_by_one(path)?,
             Err(error) => return Err(error).context("cannot write cgroup.kill"),
         }
         if Instant::now() > patience {
-            bail!(
-                "processes {pids:?} in the cgroup {} do not end",
-                path.display()
-            );
+            bail!("processes in the cgroup {} do not end", path.display());
         }
         std::thread::sleep(Duration::from_millis(2));
     }
+    Ok(())
 }
 
-fn members(path: &Path) -> Result<Vec<Pid>> {
-    let procs = path.join("cgroup.procs");
-    let text =
-        fs::read_to_string(&procs).with_context(|| format!("cannot read {}", procs.display()))?;
-    Ok(text
-        .lines()
-        .filter_map(|line| Pid::from_raw(line.parse().ok()?))
-        .collect())
+/// Does anything live in the cgroup or below it?
+fn is_populated(path: &Path) -> Result<bool> {
+    let events = read(&path.join("cgroup.events"))?;
+    Ok(events.lines().any(|line| line == "populated 1"))
+}
+
+fn kill_one_by_one(path: &Path) -> Result<()> {
+    for cgroup in below(path)? {
+        for line in read(&cgroup.join("cgroup.procs"))?.lines() {
+            if let Some(pid) = line.parse().ok().and_then(Pid::from_raw) {
+                // It may have ended meanwhile.
+                let _ = rustix::process::kill_process(pid, Signal::KILL);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The cgroup and all below it, the innermost first.
+fn below(path: &Path) -> Result<Vec<PathBuf>> {
+    let mut all = Vec::new();
+    let failed = || format!("cannot list the cgroup {}", path.display());
+    for entry in fs::read_dir(path).with_context(failed)? {
+        let entry = entry.with_context(failed)?;
+        if entry.file_type().with_context(failed)?.is_dir() {
+            all.extend(below(&entry.path())?);
+        }
+    }
+    all.push(path.to_owned());
+    Ok(all)
+}
+
+fn read(path: &Path) -> Result<String> {
+    fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
 /// The first cgroup2 mount in a `/proc/PID/mountinfo`: `/sys/fs/cgroup`, or `.../unified` on hybrid systems.
@@ -156,6 +176,15 @@ mod tests {
                 "{mountinfo}"
             );
         }
+    }
+
+    #[test]
+    fn inner_cgroups_come_before_outer_ones() {
+        let root = tempfile::tempdir().unwrap();
+        let inner = root.path().join("outer/inner");
+        fs::create_dir_all(&inner).unwrap();
+        let outer = root.path().join("outer");
+        assert_eq!(below(&outer).unwrap(), [inner, outer.clone()]);
     }
 
     #[test]

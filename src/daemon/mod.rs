@@ -13,6 +13,8 @@ mod run;
 mod signals;
 mod state_dir;
 mod stop;
+#[cfg(test)]
+mod tests;
 mod user_data;
 pub mod view;
 

@@ -8,7 +8,7 @@ use std::io::{ErrorKind, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +16,9 @@ use crate::io::NamespaceId;
 
 /// How the names of UserData's files begin.
 const USER_DATA: &str = "user-data-";
+
+/// `sizeof(sun_path)`, see unix(7).
+const SOCKET_PATH_MAX: usize = 108;
 
 /// A state directory, not necessarily in use.
 #[derive(Clone, Debug)]
@@ -67,7 +70,15 @@ impl StateDir {
     pub fn new(path: &Path) -> Result<Self> {
         let path = std::path::absolute(path)
             .with_context(|| format!("state directory {}", path.display()))?;
-        Ok(Self { path })
+        let dir = Self { path };
+        let length = dir.closed_directory().join("s").as_os_str().len();
+        ensure!(
+            length < SOCKET_PATH_MAX,
+            "the state directory {} has too long a path: at most {} bytes, so that its socket's fits",
+            dir.path.display(),
+            SOCKET_PATH_MAX - 1 - (length - dir.path.as_os_str().len()),
+        );
+        Ok(dir)
     }
 
     /// Where it is.
@@ -78,6 +89,11 @@ impl StateDir {
     /// The control socket.
     pub fn socket(&self) -> PathBuf {
         self.path.join("daemon.sock")
+    }
+
+    /// Where the socket is made: in a directory that only we may enter.
+    pub fn closed_directory(&self) -> PathBuf {
+        self.path.join(".daemon.sock.new")
     }
 
     /// The log of a detached daemon.
@@ -236,6 +252,9 @@ impl Lock {
         ] {
             remove(&path)?;
         }
+        // Left by a daemon that was killed in that moment.
+        let _ = fs::remove_file(self.dir.closed_directory().join("s"));
+        let _ = fs::remove_dir(self.dir.closed_directory());
         if !was_created {
             return Ok(());
         }
@@ -321,6 +340,17 @@ mod tests {
         };
         lock(&dir).write_record(&record).unwrap();
         assert_eq!(dir.read_record().unwrap(), Some(record));
+    }
+
+    #[test]
+    fn a_path_too_long_for_a_socket_is_refused_with_the_limit() {
+        let limit = 107 - "/.daemon.sock.new/s".len();
+        let path = |length| format!("/{}", "x".repeat(length - 1));
+        assert!(StateDir::new(Path::new(&path(limit))).is_ok());
+        let error = StateDir::new(Path::new(&path(limit + 1)))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(&format!("at most {limit} bytes")), "{error}");
     }
 
     #[test]

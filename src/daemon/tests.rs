@@ -1,0 +1,213 @@
+//! What the daemon answers about a topology that stands in memory only: no root, no namespaces.
+
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::describe::Fabric;
+use super::state_dir::StateDir;
+use super::{Template, api, view};
+use crate::control::compile;
+use crate::dataplane::{Dataplane, Settings};
+use crate::io::{Clock, IoEvent};
+
+fn w1() -> Template {
+    Template {
+        name: "resource-endpoint.yaml".into(),
+        text: include_str!("../../examples/resource-endpoint.yaml").into(),
+        parameters: Default::default(),
+        region: None,
+        default_region: None,
+    }
+}
+
+fn fabric() -> Fabric {
+    let stack = w1().load().unwrap();
+    let dataplane = Dataplane::new(Settings {
+        workers: 1,
+        seed: 7,
+        mtu: 9001,
+        max_flows: 1024,
+    });
+    dataplane.apply(compile(&stack.state));
+    Fabric {
+        state: stack.state,
+        dataplane: Arc::new(dataplane),
+        clock: Clock::start(),
+        daemon: view::Daemon {
+            version: "1".into(),
+            pid: 1,
+            template: "resource-endpoint.yaml".into(),
+            region: "ap-northeast-1".into(),
+            cgroup: None,
+            no_cgroup_because: None,
+            ready_after_ms: 1,
+        },
+        outputs: Vec::new(),
+        notes: Vec::new(),
+        created_namespaces: vec!["ec2-a".into()],
+        trouble: Default::default(),
+    }
+}
+
+#[test]
+fn an_endpoint_shows_the_gateway_of_each_zone() {
+    let topology = fabric().topology();
+    let endpoint = &topology.vpc_endpoints[0];
+    assert_eq!(
+        (endpoint.state.as_str(), endpoint.vpc_endpoint_type.as_str()),
+        ("available", "Resource")
+    );
+    assert_eq!(endpoint.resource_address, "172.18.0.108");
+    assert_eq!(endpoint.protocols, ["TCP"]);
+    let rows: Vec<_> = endpoint
+        .network_interfaces
+        .iter()
+        .map(|eni| {
+            (
+                eni.availability_zone.as_str(),
+                eni.private_ip_address.as_str(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        rows,
+        [
+            ("ap-northeast-1a", "172.18.0.247"),
+            ("ap-northeast-1c", "172.18.1.70")
+        ]
+    );
+    for eni in &endpoint.network_interfaces {
+        let same_subnet = |address: &str| {
+            address
+                .rsplit_once('.')
+                .map(|(network, _)| network.to_owned())
+        };
+        let (first, last) = eni.gateway_addresses.split_once('-').unwrap();
+        assert_eq!(same_subnet(first), same_subnet(&eni.private_ip_address));
+        assert_eq!(same_subnet(first), same_subnet(last));
+    }
+}
+
+#[test]
+fn only_what_was_missing_counts_as_created() {
+    let created: Vec<_> = fabric()
+        .topology()
+        .instances
+        .iter()
+        .map(|instance| (instance.namespace.clone(), instance.namespace_created))
+        .collect();
+    assert_eq!(created, [("ec2-a".into(), true), ("ec2-b".into(), false)]);
+}
+
+#[test]
+fn what_happens_to_a_link_shows_in_its_status() {
+    let fabric = fabric();
+    let (eni, id) = fabric
+        .state
+        .network_interfaces()
+        .map(|eni| (eni.idx, eni.network_interface_id.to_string()))
+        .next()
+        .unwrap();
+    fabric.notice(&IoEvent::NamespaceGone {
+        namespace: "ec2-a".into(),
+        enis: vec![eni],
+    });
+    for row in fabric.network_interfaces() {
+        let expected = if row.network_interface_id == id {
+            "namespace deleted"
+        } else {
+            "in-use"
+        };
+        assert_eq!(row.status, expected);
+    }
+}
+
+/// The status line and body of one request to the control socket of `fabric`.
+fn ask(request: &str) -> (String, Value) {
+    let tmp = tempfile::tempdir().unwrap();
+    let dir = StateDir::new(tmp.path()).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let socket = dir.socket();
+    runtime.block_on(async {
+        let listener = api::listen(&dir).unwrap();
+        let mode = std::fs::metadata(&socket).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        tokio::spawn(axum::serve(listener, api::router(Arc::new(fabric()))).into_future());
+        let request = format!("{request} HTTP/1.0\r\n\r\n");
+        let answer = tokio::task::spawn_blocking(move || {
+            let mut stream = UnixStream::connect(socket).unwrap();
+            stream.write_all(request.as_bytes()).unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            answer
+        });
+        let answer = answer.await.unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (
+            head.lines().next().unwrap().to_owned(),
+            serde_json::from_str(body).unwrap(),
+        )
+    })
+}
+
+#[test]
+fn the_socket_answers_json_in_aws_names() {
+    let (status, body) = ask("GET /v1/vpc-endpoints");
+    assert!(status.ends_with("200 OK"), "{status}");
+    assert_eq!(body[0]["LogicalId"], "Endpoint");
+    assert_eq!(
+        body[0]["NetworkInterfaces"][1]["PrivateIpAddress"],
+        "172.18.1.70"
+    );
+    for path in ["/v1/flows", "/v1/drops"] {
+        assert_eq!(
+            ask(&format!("GET {path}")).1,
+            serde_json::json!([]),
+            "{path}"
+        );
+    }
+    for (path, key) in [("/v1/daemon", "Pid"), ("/v1/topology", "Instances")] {
+        assert!(!ask(&format!("GET {path}")).1[key].is_null(), "{path}");
+    }
+    for path in ["/v1/instances", "/v1/network-interfaces"] {
+        assert!(ask(&format!("GET {path}")).1[0].is_object(), "{path}");
+    }
+}
+
+#[test]
+fn what_is_not_understood_is_an_error_with_a_message() {
+    for (request, status, message) in [
+        ("GET /v2/flows", "404 Not Found", "nothing is at /v2/flows"),
+        (
+            "POST /v1/flows",
+            "405 Method Not Allowed",
+            "only GET is understood",
+        ),
+    ] {
+        let (line, body) = ask(request);
+        assert!(line.ends_with(status), "{line}");
+        assert_eq!(body["Message"], message);
+    }
+}
+
+#[test]
+fn a_stack_is_called_like_its_file() {
+    for (file, expected) in [
+        ("examples/resource-endpoint.yaml", "resource-endpoint"),
+        ("/tmp/2. my stack.json", "my-stack"),
+        ("???.yaml", "privlink"),
+    ] {
+        let template = Template {
+            name: file.into(),
+            ..w1()
+        };
+        assert_eq!(template.stack_name(), expected);
+    }
+}
