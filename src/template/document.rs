@@ -233,17 +233,20 @@ fn read_attribute(mut attribute: Entry, resource: &mut Resource, path: &str, rep
                 None => report.error(at, path, "Type must be text, like AWS::EC2::VPC"),
             }
         }
-        "Properties" => {
-            functions::recognise(&mut attribute.value, path, report);
-            match &attribute.value.value {
-                Value::Map(_) => resource.properties = attribute.value,
-                Value::Null => {}
-                _ => {
-                    let found = attribute.value.describe();
-                    report.error(at, path, format!("Properties must be a map, not {found}"));
+        "Properties" => match &mut attribute.value.value {
+            Value::Map(properties) => {
+                for property in properties {
+                    let path = format!("{path}.{}", property.key);
+                    functions::recognise(&mut property.value, &path, report);
                 }
+                resource.properties = attribute.value;
             }
-        }
+            Value::Null => {}
+            _ => {
+                let found = attribute.value.describe();
+                report.error(at, path, format!("Properties must be a map, not {found}"));
+            }
+        },
         "DependsOn" => resource.depends_on = names(&attribute.value, path, report),
         "Condition" => match attribute.value.as_text() {
             Some(text) => resource.condition = Some((text.to_owned(), at)),

@@ -11,7 +11,7 @@ use super::evaluate::{Resolved, Scope};
 use super::node::{Entry, Node, Value};
 use super::notes::Notes;
 use super::references::{self, Declared, Names, Walk};
-use super::schema::{self, Kind, Meaning, Schema, Type, Use};
+use super::schema::{self, Kind, Meaning, Schema, Use};
 use super::{Options, Output, Source, Stack, StackResource, parse, types};
 use crate::control::id::SubnetId;
 use crate::control::{ControlState, Created};
@@ -186,8 +186,15 @@ impl<'l> Loader<'l, '_> {
     ) -> BTreeSet<&'l str> {
         let resource = declared.resource;
         let path = resource.path();
+        let mut found = BTreeSet::new();
+        for property in resource.properties.as_map().unwrap_or_default() {
+            let path = format!("{path}.{}", property.key);
+            let mut walk = Walk::new(names, &path, self.report);
+            walk.node(&property.value);
+            found.extend(walk.found);
+            self.notes.placeholders(walk.placeholders);
+        }
         let mut walk = Walk::new(names, &path, self.report);
-        walk.node(&resource.properties);
         for (name, at) in &resource.depends_on {
             // CloudFormation forgets a DependsOn whose resource has a false condition.
             if !names.omitted.contains_key(name.as_str()) {
@@ -197,19 +204,12 @@ impl<'l> Loader<'l, '_> {
         if let Some(privlink) = &resource.privlink {
             walk.node(&privlink.value);
             for entry in address_entries(&privlink.value) {
-                let meaning = walk.resource(&entry.key, entry.key_at);
-                let is_subnet = matches!(
-                    meaning,
-                    Some(Meaning::Supported(schema)) if schema.kind == Type::Subnet
-                );
-                if meaning.is_some() && !is_subnet {
-                    let message = format!("{} is not an AWS::EC2::Subnet", entry.key);
-                    walk.report.error(entry.key_at, &path, message);
-                }
+                walk.subnet(&entry.key, entry.key_at);
             }
         }
         self.notes.placeholders(walk.placeholders);
-        walk.found
+        found.extend(walk.found);
+        found
     }
 
     /// Makes one resource, and lets the others know what it has become.

@@ -9,7 +9,7 @@ use super::document::Resource;
 use super::evaluate::Scope;
 use super::functions::{Call, SubPart};
 use super::node::{Entry, Node, Value, quote};
-use super::schema::{Attribute, Meaning};
+use super::schema::{Attribute, Meaning, Type};
 use super::suggest;
 
 /// A resource with what its type means.
@@ -149,6 +149,18 @@ impl<'w, 'a, 's> Walk<'w, 'a, 's> {
             }
         }
         None
+    }
+
+    /// A subnet by its logical id: a key of `Addresses`.
+    pub(super) fn subnet(&mut self, name: &str, at: Position) {
+        match self.resource(name, at) {
+            None => {}
+            Some(Meaning::Supported(schema)) if schema.kind == Type::Subnet => {}
+            Some(_) => {
+                let message = format!("{name} is not an AWS::EC2::Subnet");
+                self.report.error(at, self.path, message);
+            }
+        }
     }
 
     fn attribute(&mut self, name: &str, attribute: &str, at: Position) {
