@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 
-use super::state_dir::{Lock, LockAttempt, NamespaceRecord, Record, StateDir};
+use super::state_dir::{Lock, LockAttempt, NamespaceRecord, Record, StateDir, boot_id};
 use super::{cgroup, privileges, stop};
 use crate::io::NamespaceId;
 
@@ -47,6 +47,7 @@ impl Made {
         lock.write_pid()?;
         let left = stop::clean_up(&lock)?;
         let record = Record {
+            boot_id: boot_id()?,
             pid: std::process::id(),
             state_dir_created: state_dir_created || left.is_some_and(|left| left.state_dir_created),
             ..Record::default()

@@ -45,6 +45,8 @@ pub enum LockAttempt {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Record {
+    /// The kernel's name for its own run: process numbers and inodes mean nothing in another.
+    pub boot_id: String,
     /// The daemon's process.
     pub pid: u32,
     /// Was the state directory missing?
@@ -265,6 +267,13 @@ impl Lock {
     }
 }
 
+/// What tells this run of the kernel from others.
+pub fn boot_id() -> Result<String> {
+    let path = "/proc/sys/kernel/random/boot_id";
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
+    Ok(text.trim().to_owned())
+}
+
 /// Removes a file that may be there.
 fn remove(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
@@ -327,6 +336,7 @@ mod tests {
         let (_tmp, dir) = state_dir();
         assert_eq!(dir.read_record().unwrap(), None);
         let record = Record {
+            boot_id: boot_id().unwrap(),
             pid: 7,
             state_dir_created: true,
             namespaces: vec![NamespaceRecord {

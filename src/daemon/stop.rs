@@ -9,9 +9,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::Serialize;
 
-use super::state_dir::{Lock, LockAttempt, NamespaceRecord, Record, StateDir};
+use super::state_dir::{Lock, LockAttempt, NamespaceRecord, Record, StateDir, boot_id};
 use super::{cgroup, privileges};
-use crate::io::{Namespace, Removal, privileged};
+use crate::io::{Removal, privileged};
 
 /// How long a daemon may take to clean up after itself.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -98,6 +98,10 @@ pub fn clean_up(lock: &Lock) -> Result<Option<Record>> {
 /// Removes what `record` names, as far as it is there; says what was.
 pub fn remove_leftovers(record: &Record) -> Result<Vec<String>> {
     let mut removed = Vec::new();
+    if record.boot_id != boot_id()? {
+        // The machine has started anew since: what has these names and numbers now is somebody else's.
+        return Ok(removed);
+    }
     if let Some(path) = &record.cgroup
         && path.exists()
     {
@@ -149,13 +153,9 @@ fn terminate(pid: u32, deadline: Instant) -> Result<()> {
 }
 
 fn remove_namespace(record: &NamespaceRecord) -> Result<Removal> {
-    let id = match record.id {
-        Some(id) => Some(id),
+    Ok(match record.id {
+        Some(id) => privileged::delete_namespace(&record.name, id)?,
         // It was missing, and the daemon was killed in the moment of its creation.
-        None => Namespace::open(&record.name)?.map(|namespace| namespace.id()),
-    };
-    match id {
-        Some(id) => Ok(privileged::delete_namespace(&record.name, id)?),
-        None => Ok(Removal::AlreadyGone),
-    }
+        None => privileged::delete_unfinished_namespace(&record.name)?,
+    })
 }

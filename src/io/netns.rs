@@ -130,10 +130,39 @@ impl Namespace {
 
 /// Deletes the name, if it still stands for the namespace `id`. What runs inside keeps the namespace alive until it ends.
 pub(super) fn delete(name: &str, id: NamespaceId) -> Result<Removal, Error> {
-    match identify(name)? {
-        None => return Ok(Removal::AlreadyGone),
-        Some(found) if found != id => return Ok(Removal::NotOurs),
-        Some(_) => {}
+    match Namespace::open(name) {
+        Ok(Some(found)) if found.id != id => return Ok(Removal::NotOurs),
+        Ok(Some(_)) => {}
+        other => return remove_unfinished(name, other),
+    }
+    remove_name(name)?;
+    Ok(Removal::Removed)
+}
+
+/// Deletes a name that was free, in whatever state a creation that was cut off has left it.
+pub(super) fn delete_unfinished(name: &str) -> Result<Removal, Error> {
+    match Namespace::open(name) {
+        Ok(Some(_)) => {}
+        other => return remove_unfinished(name, other),
+    }
+    remove_name(name)?;
+    Ok(Removal::Removed)
+}
+
+/// What a creation or a deletion leaves if it is cut off half-way: an empty file on which nothing is mounted.
+fn remove_unfinished(
+    name: &str,
+    opened: Result<Option<Namespace>, Error>,
+) -> Result<Removal, Error> {
+    match opened {
+        Err(Error::NotANamespace { .. }) => {}
+        other => return other.map(|_| Removal::AlreadyGone),
+    }
+    let path = path_of(name)?;
+    let found = fs::symlink_metadata(&path)
+        .map_err(|source| Error::namespace(name, "look at its file", source))?;
+    if !found.is_file() || found.len() > 0 {
+        return Ok(Removal::NotOurs);
     }
     remove_name(name)?;
     Ok(Removal::Removed)

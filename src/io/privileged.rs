@@ -33,6 +33,11 @@ pub fn delete_namespace(name: &str, id: NamespaceId) -> Result<Removal, Error> {
     netns::delete(name, id)
 }
 
+/// Deletes a namespace whose creation was announced, for a name that was free, and perhaps cut off half-way.
+pub fn delete_unfinished_namespace(name: &str) -> Result<Removal, Error> {
+    netns::delete_unfinished(name)
+}
+
 /// Deletes the link that a dead daemon left in a namespace that is not ours to delete. (The kernel has done so already,
 /// unless somebody has inherited the TUN's descriptor.)
 pub fn delete_link(namespace: &str, id: NamespaceId) -> Result<Removal, Error> {
