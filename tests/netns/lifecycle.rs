@@ -13,6 +13,7 @@ crate::tests!(
     sigint_leaves_the_machine_as_it_was,
     after_sigterm_and_up_a_new_curl_works_and_an_old_connection_is_reset,
     after_sigkill_down_cleans_up,
+    killed_while_it_starts_it_leaves_nothing_that_down_does_not_find,
     a_second_daemon_says_so,
     a_namespace_deleted_underneath_is_reported_without_spinning,
     an_interface_deleted_underneath_is_reported_without_spinning,
@@ -110,6 +111,33 @@ fn after_sigkill_down_cleans_up() -> Result<()> {
     );
     // And the way is free again.
     site.up(&site.template(), &[])
+}
+
+fn killed_while_it_starts_it_leaves_nothing_that_down_does_not_find() -> Result<()> {
+    let site = Site::new()?;
+    let file = site.dir.path().join("template.yaml");
+    std::fs::write(&file, &site.template().0)?;
+    for moment in 0..20 {
+        let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_privlink"))
+            .args(["up", "--state-dir"])
+            .arg(site.state_dir())
+            .arg(&file)
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()?;
+        // Over the whole of a start, which takes some tens of milliseconds.
+        std::thread::sleep(Duration::from_millis(2 * moment));
+        child.kill()?;
+        child.wait()?;
+        let output = site.privlink(&["down"])?;
+        ensure!(
+            output.status.success() && !exists(&site.a) && !exists(&site.b),
+            "killed after {} ms: {}",
+            2 * moment,
+            text(&output)
+        );
+    }
+    Ok(())
 }
 
 fn a_second_daemon_says_so() -> Result<()> {
