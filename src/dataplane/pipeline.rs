@@ -131,9 +131,10 @@ impl Dataplane {
                 let provider = snapshot.provider(destination, headers)?;
                 let target = snapshot.select_target(&provider)?;
                 snapshot.admit_gateway(&provider, &target, headers)?;
+                let terms = self.endpoint_terms(&provider, headers);
+                self.fits(from, headers, terms.mtu)?;
                 let bindings =
                     nat::bind(&snapshot, &provider, &target, headers, &mut worker.random)?;
-                let terms = self.endpoint_terms(&provider, headers);
                 self.open(&initiator, bindings, &terms, now)
                     .map_err(|error| error.at(provider.gateway))?
             }
