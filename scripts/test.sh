@@ -67,37 +67,41 @@ tests() {
   fi
 }
 
-# What the machine holds that a test could leave behind: namespaces, interfaces, mounts of namespaces, state and
-# programs of ours that run.
+# What the machine holds that a test could leave behind, a line each: namespaces, interfaces, state, cgroups, and running
+# programs of the kinds that tests start.
 machine() {
-  echo "namespaces: $(ip netns list | awk '{print $1}' | sort | tr '\n' ' ')"
-  echo "interfaces: $(ip -o link show | awk -F': ' '{print $2}' | sort | tr '\n' ' ')"
-  echo "state: $(find /run -maxdepth 1 -name 'privlink*' 2>/dev/null | sort | tr '\n' ' ')"
-  echo "cgroups: $(find /sys/fs/cgroup -maxdepth 2 -type d -name '*privlink*' 2>/dev/null | sort | tr '\n' ' ')"
-  local pid program
-  for pid in /proc/[0-9]*; do
-    program=$(cat "$pid/comm" 2>/dev/null) || continue
-    case $program in
-    privlink | nginx | tcpdump | iperf3) echo "process: ${pid#/proc/} $program" ;;
-    esac
-  done
+  {
+    ip netns list | awk '{print "namespace " $1}'
+    ip -o link show | awk -F': ' '{print "interface " $2}'
+    find /run -maxdepth 1 -name 'privlink*' -printf 'state %p\n'
+    find /tmp -maxdepth 1 -name 'privlink-*' -printf 'files %p\n'
+    find /sys/fs/cgroup -maxdepth 3 -type d -name '*privlink*' -printf 'cgroup %p\n' 2>/dev/null
+    local pid program
+    for pid in /proc/[0-9]*; do
+      program=$(cat "$pid/comm" 2>/dev/null) || continue
+      case $program in
+      privlink | nginx | tcpdump | iperf3) echo "process ${pid#/proc/} $program" ;;
+      esac
+    done
+  } | sort
 }
 
 nothing_left() {
-  local tries
+  local tries left
   for ((tries = 20; tries > 0; tries--)); do
-    machine >"$log"
-    diff <(printf '%s\n' "$before") "$log" >/dev/null && return 0
+    left=$(comm -13 <(printf '%s\n' "$before") <(machine))
+    [[ -n $left ]] || return 0
     sleep 0.25
   done
-  echo "before (<) and after (>):"
-  diff <(printf '%s\n' "$before") "$log"
+  echo "not there before:"
+  printf '%s\n' "$left"
+  return 1
 }
 
 lint_templates() {
   local venv=$repo/target/cfn-lint
   if ! as_builder test -x "$venv/bin/cfn-lint"; then
-    as_builder sh -c 'rm -rf "$1" && /usr/bin/python3 -m venv "$1" && "$1/bin/pip" install -q --disable-pip-version-check cfn-lint' \
+    as_builder sh -c 'rm -rf "$1" && /usr/bin/python3 -m venv "$1" && "$1/bin/pip" install -q --disable-pip-version-check "cfn-lint~=1.40"' \
       sh "$venv" || {
       echo "cfn-lint could not be installed into $venv (no network to the Python package index?)"
       return 1
@@ -138,7 +142,7 @@ venv=/usr/bin/python3
 /usr/bin/python3 -c 'import ensurepip' 2>/dev/null || venv=/missing
 install_packages cc:gcc /usr/include/errno.h:libc6-dev curl:curl ip:iproute2 nstat:iproute2 ping:iputils-ping ethtool:ethtool \
   tcpdump:tcpdump nginx:nginx-light iperf3:iperf3 openssl:openssl nc:netcat-openbsd shellcheck:shellcheck \
-  /usr/bin/python3:python3 "$venv:python3-venv" diff:diffutils
+  /usr/bin/python3:python3 "$venv:python3-venv"
 need_cargo
 before=$(machine)
 
