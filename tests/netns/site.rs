@@ -614,18 +614,16 @@ fn python_program(name: &str) -> String {
     format!("{}/tests/netns/py/{name}.py", env!("CARGO_MANIFEST_DIR"))
 }
 
-/// User and system time of a process.
+/// The time that a process's threads have run, to the nanosecond (`/proc/PID/stat` counts in ticks of 10 ms).
 fn cpu_time(pid: u32) -> Result<Duration> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let after = stat.rsplit_once(") ").context("stat")?.1;
-    let ticks: u64 = after
-        .split(' ')
-        .skip(11)
-        .take(2)
-        .map(|field| field.parse::<u64>().unwrap_or(0))
-        .sum();
-    // USER_HZ, which Linux shows to programs as 100 everywhere.
-    Ok(Duration::from_millis(ticks * 10))
+    let mut total = Duration::ZERO;
+    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let path = task?.path().join("schedstat");
+        let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        let nanoseconds = text.split(' ').next().context("schedstat")?;
+        total += Duration::from_nanos(nanoseconds.parse()?);
+    }
+    Ok(total)
 }
 
 /// Signals a child and waits for its end.

@@ -7,7 +7,8 @@ import time
 address, count = sys.argv[1], int(sys.argv[2])
 sockets = [socket.create_connection((address, 80), timeout=30) for _ in range(count)]
 print("ready", flush=True)
-time.sleep(1.5)
+# The test looks at the flows meanwhile.
+time.sleep(4)
 for s in sockets:
     s.sendall(b"GET / HTTP/1.0\r\n\r\n")
 seen = set()
