@@ -9,6 +9,7 @@ mod enter;
 mod exec;
 mod output;
 mod show;
+mod topology;
 mod up;
 mod validate;
 

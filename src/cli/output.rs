@@ -15,7 +15,7 @@ pub(crate) enum Column {
     Right(&'static str),
 }
 
-/// Rows under a header, columns aligned, no lines: made to be read and to be `awk`ed.
+/// Rows under a header, columns aligned, no lines: made to be read and to be `awk`ed. Nothing where there are no rows.
 pub(crate) fn table(columns: &[Column], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
     table
@@ -35,6 +35,9 @@ pub(crate) fn table(columns: &[Column], rows: impl IntoIterator<Item = Vec<Strin
         column.set_padding((0, 2));
     }
     let mut out = String::new();
+    if table.is_empty() {
+        return out;
+    }
     for line in table.lines() {
         out.push_str(line.trim_end());
         out.push('\n');

@@ -105,26 +105,25 @@ fn interfaces(rows: &[NetworkInterface]) -> String {
     if trouble {
         columns.push(Column::Left("STATUS"));
     }
-    output::table(
-        &columns,
-        rows.iter().map(|eni| {
-            vec![
-                eni.network_interface_id.clone(),
-                kind(&eni.interface_type).to_owned(),
-                eni.owner.clone(),
-                eni.vpc.clone(),
-                eni.availability_zone.clone(),
-                address_range(&eni.private_ip_addresses),
-                eni.namespace.clone().unwrap_or_else(|| "-".into()),
-                eni.packets_in.to_string(),
-                output::bytes(eni.bytes_in),
-                eni.packets_out.to_string(),
-                output::bytes(eni.bytes_out),
-                eni.packets_dropped.to_string(),
-                eni.status.clone(),
-            ]
-        }),
-    )
+    output::table(&columns, rows.iter().map(interface_row))
+}
+
+fn interface_row(eni: &NetworkInterface) -> Vec<String> {
+    vec![
+        eni.network_interface_id.clone(),
+        kind(&eni.interface_type).to_owned(),
+        eni.owner.clone(),
+        eni.vpc.clone(),
+        eni.availability_zone.clone(),
+        address_range(&eni.private_ip_addresses),
+        eni.namespace.clone().unwrap_or_else(|| "-".into()),
+        eni.packets_in.to_string(),
+        output::bytes(eni.bytes_in),
+        eni.packets_out.to_string(),
+        output::bytes(eni.bytes_out),
+        eni.packets_dropped.to_string(),
+        eni.status.clone(),
+    ]
 }
 
 /// The word for people of an `InterfaceType`.

@@ -1,18 +1,18 @@
 //! `privlink up`: runs a template, in the foreground or detached.
 
 use std::fs::{self, OpenOptions};
-use std::io::{BufRead, BufReader, IsTerminal, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::num::NonZeroUsize;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{ChildStdin, Command, ExitCode, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, ValueEnum};
 
-use super::output::{self, Colour, Column};
-use super::{Global, OutputFormat, examples, show};
-use crate::daemon::view::{Instance, Topology, VpcEndpoint};
+use super::topology::{self, Stop};
+use super::{Global, OutputFormat, examples, output};
+use crate::daemon::view::Topology;
 use crate::daemon::{self, Report, Spec, StateDir};
 
 /// Run a template: make its instances' namespaces and interfaces, and forward packets until stopped
@@ -110,11 +110,11 @@ impl Up {
         let custom = (state_dir != Path::new(super::DEFAULT_STATE_DIR)).then_some(&*state_dir);
         if self.detach {
             let topology = detach(&spec, global.verbose)?;
-            return print(&topology, global.output, Stop::Down(custom));
+            return topology::print(&topology, global.output, Stop::Down(custom));
         }
         let format = global.output;
         daemon::run(spec, |topology| {
-            print(topology, format, Stop::Interrupt).map(drop)
+            topology::print(topology, format, Stop::Interrupt).map(drop)
         })?;
         if format == OutputFormat::Table {
             output::write_stdout("Stopped; the machine is as it was.\n")?;
@@ -161,27 +161,7 @@ fn report(report: &Report) -> Result<()> {
 /// Starts the daemon as a process of its own and waits until packets can flow.
 fn detach(spec: &Spec, verbose: u8) -> Result<Topology> {
     let dir = StateDir::new(&spec.state_dir)?;
-    let log = OpenOptions::new()
-        .create(true)
-        .write(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(dir.log())
-        .with_context(|| format!("cannot write {}", dir.log().display()))?;
-    let mut command = Command::new(daemon::executable());
-    command
-        .arg("daemon")
-        .args(std::iter::repeat_n("-v", usize::from(verbose)))
-        // Told already; so that `ps` shows which daemon this is.
-        .arg("--state-dir")
-        .arg(dir.path());
-    let mut child = command
-        .current_dir("/")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(log)
-        .spawn()
-        .context("cannot start the daemon")?;
+    let mut child = spawn(&dir, verbose)?;
     if let Some(stdin) = child.stdin.take() {
         // A child that has died does not read; that it did not report is found out below.
         let _ = hand_over(stdin, spec);
@@ -206,147 +186,32 @@ fn detach(spec: &Spec, verbose: u8) -> Result<Topology> {
     }
 }
 
+fn spawn(dir: &StateDir, verbose: u8) -> Result<Child> {
+    let log = OpenOptions::new()
+        .create(true)
+        .write(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(dir.log())
+        .with_context(|| format!("cannot write {}", dir.log().display()))?;
+    Command::new(daemon::executable())
+        .arg("daemon")
+        .args(std::iter::repeat_n("-v", usize::from(verbose)))
+        // Told already; so that `ps` shows which daemon this is.
+        .arg("--state-dir")
+        .arg(dir.path())
+        .current_dir("/")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(log)
+        .spawn()
+        .context("cannot start the daemon")
+}
+
 fn hand_over(mut stdin: ChildStdin, spec: &Spec) -> Result<()> {
     serde_json::to_writer(&mut stdin, spec)?;
     stdin.flush()?;
     Ok(())
-}
-
-/// How the user will stop it.
-enum Stop<'a> {
-    Interrupt,
-    Down(Option<&'a Path>),
-}
-
-fn print(topology: &Topology, format: OutputFormat, stop: Stop<'_>) -> Result<ExitCode> {
-    let text = match format {
-        OutputFormat::Json => output::json(topology)?,
-        OutputFormat::Table => people(topology, stop, std::io::stdout().is_terminal()),
-    };
-    output::write_stdout(&text)?;
-    Ok(ExitCode::SUCCESS)
-}
-
-fn people(topology: &Topology, stop: Stop<'_>, is_terminal: bool) -> String {
-    let mut out = String::new();
-    let mut section = |text: String| {
-        if !text.is_empty() {
-            out.push_str(&text);
-            out.push('\n');
-        }
-    };
-    if !topology.instances.is_empty() {
-        section(instance_table(&topology.instances));
-    }
-    if !topology.vpc_endpoints.is_empty() {
-        section(show::endpoint_table(&topology.vpc_endpoints));
-    }
-    if !topology.outputs.is_empty() {
-        section(output::table(
-            &[Column::Left("OUTPUT"), Column::Left("VALUE")],
-            topology
-                .outputs
-                .iter()
-                .map(|output| vec![output.output_key.clone(), output.output_value.clone()]),
-        ));
-    }
-    section(
-        topology
-            .notes
-            .iter()
-            .map(|note| format!("note: {note}\n"))
-            .collect(),
-    );
-    let ready = output::paint("Ready", Colour::Green, is_terminal);
-    let after = topology.daemon.ready_after_ms;
-    match hint(topology) {
-        Some(command) => out.push_str(&format!("{ready} after {after} ms; try: {command}\n")),
-        None => out.push_str(&format!("{ready} after {after} ms\n")),
-    }
-    match stop {
-        Stop::Interrupt => out.push_str("Ctrl-C stops it and leaves the machine as it was.\n"),
-        Stop::Down(None) => {
-            out.push_str("`privlink down` stops it and leaves the machine as it was.\n")
-        }
-        Stop::Down(Some(dir)) => out.push_str(&format!(
-            "`privlink down --state-dir {}` stops it and leaves the machine as it was.\n",
-            dir.display()
-        )),
-    }
-    out
-}
-
-fn instance_table(instances: &[Instance]) -> String {
-    let columns = [
-        Column::Left("INSTANCE"),
-        Column::Left("ID"),
-        Column::Left("NAMESPACE"),
-        Column::Left("ADDRESS"),
-        Column::Left("ZONE"),
-        Column::Left("SUBNET"),
-        Column::Left("VPC"),
-    ];
-    output::table(
-        &columns,
-        instances.iter().map(|instance| {
-            vec![
-                instance.logical_id.clone(),
-                instance.instance_id.clone(),
-                instance.namespace.clone(),
-                instance.private_ip_address.clone(),
-                instance.availability_zone.clone(),
-                instance.subnet.clone(),
-                format!("{} {}", instance.vpc, instance.cidr_block),
-            ]
-        }),
-    )
-}
-
-/// A command that sends a packet through an endpoint: from an instance in a consumer VPC.
-fn hint(topology: &Topology) -> Option<String> {
-    topology.vpc_endpoints.iter().find_map(|endpoint| {
-        let consumer = topology
-            .instances
-            .iter()
-            .find(|instance| instance.vpc_id == endpoint.vpc_id)?;
-        let address = &endpoint.network_interfaces.first()?.private_ip_address;
-        let namespace = &consumer.namespace;
-        let offers = |protocol: &str| endpoint.protocols.iter().any(|p| p == protocol);
-        if offers("TCP") {
-            Some(format!(
-                "ip netns exec {namespace} curl {}",
-                url(endpoint, address)
-            ))
-        } else if offers("ICMP") {
-            Some(format!("ip netns exec {namespace} ping {address}"))
-        } else {
-            None
-        }
-    })
-}
-
-/// Port 80 where it is offered, else 443, else the first.
-fn url(endpoint: &VpcEndpoint, address: &str) -> String {
-    let offered = |port: u16| {
-        endpoint.port_ranges.iter().any(|range| {
-            let (first, last) = range.split_once('-').unwrap_or((range, range));
-            matches!((first.parse(), last.parse()), (Ok(first), Ok(last)) if (first..=last).contains(&port))
-        })
-    };
-    if offered(80) {
-        return address.to_owned();
-    }
-    if offered(443) {
-        return format!("https://{address}");
-    }
-    match endpoint
-        .port_ranges
-        .first()
-        .map(|range| range.split('-').next().unwrap_or(range))
-    {
-        Some(port) => format!("{address}:{port}"),
-        None => address.to_owned(),
-    }
 }
 
 #[cfg(test)]
@@ -358,31 +223,5 @@ mod tests {
         assert_eq!(key_value("A=b=c"), Ok(("A".into(), "b=c".into())));
         assert_eq!(key_value("A="), Ok(("A".into(), String::new())));
         assert!(key_value("A").is_err() && key_value("=b").is_err());
-    }
-
-    #[test]
-    fn the_hint_names_a_port_that_is_offered() {
-        let mut endpoint = VpcEndpoint {
-            logical_id: "E".into(),
-            vpc_endpoint_id: "vpce-1".into(),
-            vpc_endpoint_type: "Resource".into(),
-            state: "available".into(),
-            vpc_id: "vpc-1".into(),
-            vpc: "V".into(),
-            resource: "R".into(),
-            resource_address: "172.18.0.108".into(),
-            port_ranges: vec![],
-            protocols: vec!["TCP".into()],
-            network_interfaces: vec![],
-        };
-        for (ranges, expected) in [
-            (&["1-65535"][..], "10.0.0.1"),
-            (&["22", "443"], "https://10.0.0.1"),
-            (&["5432", "6000-6010"], "10.0.0.1:5432"),
-            (&["6000-6010"], "10.0.0.1:6000"),
-        ] {
-            endpoint.port_ranges = ranges.iter().map(|&range| range.into()).collect();
-            assert_eq!(url(&endpoint, "10.0.0.1"), expected);
-        }
     }
 }

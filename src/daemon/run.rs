@@ -6,16 +6,17 @@ use std::time::Instant;
 
 use anyhow::{Result, anyhow};
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
+use tokio::net::UnixListener;
+use tokio::sync::mpsc::{self, UnboundedReceiver};
 
 use super::describe::Fabric;
 use super::made::Made;
 use super::signals::Signals;
 use super::user_data::UserData;
-use super::{Spec, api, links, user_data, view};
+use super::{Spec, Template, api, links, user_data, view};
 use crate::control::{ControlState, Instance, compile};
 use crate::dataplane::{Dataplane, Settings};
-use crate::io::{Clock, Offload, WorkerOptions, Workers};
+use crate::io::{Clock, IoEvent, Offload, WorkerOptions, Workers};
 use crate::template::{Note, Output, Stack};
 
 /// How many flows may live at once.
@@ -43,6 +44,15 @@ pub fn run(spec: Spec, ready: impl FnOnce(&view::Topology) -> Result<()>) -> Res
     })
 }
 
+/// Everything that a ready daemon has.
+struct Daemon {
+    fabric: Arc<Fabric>,
+    workers: Workers,
+    happened: UnboundedReceiver<IoEvent>,
+    listener: UnixListener,
+    scripts: Vec<UserData>,
+}
+
 async fn live(
     spec: &Spec,
     made: &mut Made,
@@ -50,29 +60,30 @@ async fn live(
     started: Instant,
     ready: impl FnOnce(&view::Topology) -> Result<()>,
 ) -> Result<()> {
-    let stack = spec.template.load().map_err(|errors| {
-        let count = errors.list.len() + errors.omitted;
-        let noun = if count == 1 { "error" } else { "errors" };
-        anyhow!("{} has {count} {noun}\n{errors}", spec.template.name)
-    })?;
+    let daemon = start(spec, made, started)?;
+    ready(&daemon.fabric.topology())?;
+    daemon.serve(spec, made, signals).await
+}
+
+/// From the template to threads that forward packets.
+fn start(spec: &Spec, made: &mut Made, started: Instant) -> Result<Daemon> {
+    let stack = load(&spec.template)?;
     made.create_cgroup()?;
     let listener = api::listen(made.dir())?;
     let clock = Clock::start();
     let settings = settings(spec);
-    let dataplane = Arc::new(Dataplane::new(settings.clone()));
-    dataplane.apply(compile(&stack.state));
-    let offload = if spec.offload {
-        Offload::On
-    } else {
-        Offload::Off
-    };
-    let tuns = links::open(&stack.state, spec.mtu, offload, made)?;
     let options = WorkerOptions {
         workers: settings.workers,
         clock,
     };
-    let (workers, mut happened) = Workers::start(Arc::clone(&dataplane), tuns, options)?;
-
+    let dataplane = Arc::new(Dataplane::new(settings));
+    dataplane.apply(compile(&stack.state));
+    let offload = match spec.offload {
+        true => Offload::On,
+        false => Offload::Off,
+    };
+    let tuns = links::open(&stack.state, spec.mtu, offload, made)?;
+    let (workers, happened) = Workers::start(Arc::clone(&dataplane), tuns, options)?;
     let scripts = scripts(&stack.state);
     let fabric = Arc::new(Fabric {
         daemon: describe_daemon(spec, &stack, made, started),
@@ -84,26 +95,46 @@ async fn live(
         dataplane,
         clock,
     });
-    ready(&fabric.topology())?;
-    let (ended, mut scripts_ended) = mpsc::unbounded_channel();
-    if spec.run_user_data {
-        user_data::start_all(&scripts, made.dir(), made.cgroup(), &ended);
-    }
-    let mut server =
-        std::pin::pin!(axum::serve(listener, api::router(Arc::clone(&fabric))).into_future());
-    let outcome = loop {
-        tokio::select! {
-            signal = signals.next() => {
-                tracing::info!(signal, "stopping");
-                break Ok(());
-            }
-            Some(event) = happened.recv() => fabric.notice(&event),
-            Some(ended) = scripts_ended.recv() => user_data::report(&ended),
-            result = &mut server => break Err(anyhow!("the control socket ended: {result:?}")),
+    Ok(Daemon {
+        fabric,
+        workers,
+        happened,
+        listener,
+        scripts,
+    })
+}
+
+impl Daemon {
+    /// Answers on the control socket and tells what happens, until a signal comes.
+    async fn serve(mut self, spec: &Spec, made: &Made, signals: &mut Signals) -> Result<()> {
+        let (ended, mut scripts_ended) = mpsc::unbounded_channel();
+        if spec.run_user_data {
+            user_data::start_all(&self.scripts, made.dir(), made.cgroup(), &ended);
         }
-    };
-    workers.stop();
-    outcome
+        let router = api::router(Arc::clone(&self.fabric));
+        let mut server = std::pin::pin!(axum::serve(self.listener, router).into_future());
+        let outcome = loop {
+            tokio::select! {
+                signal = signals.next() => {
+                    tracing::info!(signal, "stopping");
+                    break Ok(());
+                }
+                Some(event) = self.happened.recv() => self.fabric.notice(&event),
+                Some(ended) = scripts_ended.recv() => user_data::report(&ended),
+                result = &mut server => break Err(anyhow!("the control socket ended: {result:?}")),
+            }
+        };
+        self.workers.stop();
+        outcome
+    }
+}
+
+fn load(template: &Template) -> Result<Stack> {
+    template.load().map_err(|errors| {
+        let count = errors.list.len() + errors.omitted;
+        let noun = if count == 1 { "error" } else { "errors" };
+        anyhow!("{} has {count} {noun}\n{errors}", template.name)
+    })
 }
 
 fn settings(spec: &Spec) -> Settings {

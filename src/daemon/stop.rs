@@ -59,25 +59,26 @@ pub fn stop(dir: &StateDir) -> Result<Stopped> {
                 dir.path().display()
             ),
             LockAttempt::Taken(lock) => {
-                return match dir.read_record()? {
-                    None => {
-                        lock.clear(false)?;
-                        Ok(stopped.unwrap_or(Stopped::Nothing))
-                    }
-                    Some(record) => {
-                        privileges::require("cleaning up after a daemon that was killed")?;
-                        let removed = remove_leftovers(&record)?;
-                        lock.remove_logs()?;
-                        lock.clear(record.state_dir_created)?;
-                        Ok(Stopped::CleanedUp {
-                            pid: record.pid,
-                            removed,
-                        })
-                    }
-                };
+                return Ok(clear(lock)?.or(stopped).unwrap_or(Stopped::Nothing));
             }
         }
     }
+}
+
+/// Cleans up after a daemon that was killed, if the record says that one was.
+fn clear(lock: Lock) -> Result<Option<Stopped>> {
+    let Some(record) = lock.dir().read_record()? else {
+        lock.clear(false)?;
+        return Ok(None);
+    };
+    privileges::require("cleaning up after a daemon that was killed")?;
+    let removed = remove_leftovers(&record)?;
+    lock.remove_logs()?;
+    lock.clear(record.state_dir_created)?;
+    Ok(Some(Stopped::CleanedUp {
+        pid: record.pid,
+        removed,
+    }))
 }
 
 /// Removes what a dead daemon made, before a new one starts in its place.

@@ -124,14 +124,7 @@ fn start(user_data: &UserData, dir: &StateDir, cgroup: Result<&Path, &str>) -> R
     };
     let Interpreter { program, argument } = interpreter(&user_data.script)?;
     let script = write_script(user_data, dir)?;
-    let log = dir.user_data_log(&user_data.logical_id);
-    let output = OpenOptions::new()
-        .create(true)
-        .write(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&log)
-        .with_context(|| format!("cannot write {}", log.display()))?;
+    let output = open_new(&dir.user_data_log(&user_data.logical_id), 0o600)?;
     // Through `privlink enter`, which moves itself before it becomes the script: nothing can be forked before.
     // The interpreter is named because /run, where the script lies, is often mounted noexec.
     Command::new(super::executable())
@@ -161,15 +154,19 @@ fn start(user_data: &UserData, dir: &StateDir, cgroup: Result<&Path, &str>) -> R
 
 fn write_script(user_data: &UserData, dir: &StateDir) -> Result<PathBuf> {
     let path = dir.user_data_script(&user_data.logical_id);
-    let mut file = OpenOptions::new()
+    open_new(&path, 0o700)?.write_all(&user_data.script)?;
+    Ok(path)
+}
+
+/// Opens an empty file for writing.
+fn open_new(path: &Path, mode: u32) -> Result<File> {
+    OpenOptions::new()
         .create(true)
         .write(true)
         .truncate(true)
-        .mode(0o700)
-        .open(&path)
-        .with_context(|| format!("cannot write {}", path.display()))?;
-    file.write_all(&user_data.script)?;
-    Ok(path)
+        .mode(mode)
+        .open(path)
+        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn interpreter(script: &[u8]) -> Result<Interpreter<'_>> {
