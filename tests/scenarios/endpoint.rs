@@ -342,6 +342,17 @@ fn a_packet_larger_than_the_path_is_answered_with_the_size_that_fits() {
 }
 
 #[test]
+fn a_first_packet_larger_than_the_path_opens_no_flow() {
+    let mut world = World::new(&all_protocols());
+    let question = udp((EC2, 5353), (ENDPOINT, 53)).payload(&[0; 8473]);
+    let replies = world.refuse(A, &question, DropReason::PacketTooBig);
+    assert_eq!(replies.len(), 1, "{replies:?}");
+    assert_eq!(world.flows().len(), 0);
+    let question = udp((EC2, 5353), (ENDPOINT, 53)).payload(&[0; 8472]);
+    world.deliver(A, &question, B);
+}
+
+#[test]
 fn an_icmp_error_about_a_flow_is_translated_inside_and_out_in_both_directions() {
     let mut world = World::new(&all_protocols());
     let question = udp((EC2, 5353), (ENDPOINT, 53)).payload(b"?");
