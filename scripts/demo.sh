@@ -91,6 +91,7 @@ wait_for() {
 
 # capture NAMESPACE FILE FILTER: the first packet that fits, as tcpdump shows it.
 capture() {
+  : >"$2.err"
   ip netns exec "$1" tcpdump -i eni0 -nn -l -t --immediate-mode -c 1 "$3" >"$2" 2>"$2.err" </dev/null &
   captures+=($!)
   wait_for 10 "tcpdump in $1" grep -q 'listening on' "$2.err"
@@ -175,7 +176,8 @@ if [[ -z ${PRIVLINK:-} ]]; then
 fi
 
 step "two namespaces for two EC2 instances, nginx in $provider"
-namespaces_up=true
+# Where they stand already, somebody works by hand: they stay.
+[[ -e /run/privlink-namespaces ]] || namespaces_up=true
 "$repo/scripts/namespaces.sh" up | sed 's/^/  /'
 
 step "privlink up $template"

@@ -62,7 +62,7 @@ apt_install() (
   fi
   export DEBIAN_FRONTEND=noninteractive
   had_nginx=$(command -v nginx || true)
-  try() { apt-get install -y -q --no-install-recommends -o DPkg::Lock::Timeout=120 "$@" </dev/null; }
+  try() { apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=120 -o Dpkg::Use-Pty=0 "$@" </dev/null; }
   if ! apt-get install -s -q --no-install-recommends "$@" >/dev/null 2>&1; then
     apt-get update -q </dev/null || die "apt-get update failed (no network?)"
   fi
