@@ -1,10 +1,12 @@
 //! A worker thread: it reads its TUNs, has the core decide, and writes at once.
 //!
 //! Recently busy TUNs are polled with non-blocking reads, for a bounded budget of empty rounds after their traffic stops;
-//! the others wait in epoll. With no busy TUN the thread sleeps there. Invariants: a TUN is read by one worker, so that
+//! the others wait in epoll. With no busy TUN the thread sleeps there. Where others want the CPU, nothing is polled.
+//! Invariants: a TUN is read by one worker, so that
 //! packets keep their order; a worker that sleeps holds nothing of the core's.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
@@ -28,6 +30,10 @@ use crate::net::{Packet, VnetHeader};
 const BATCH: usize = 64;
 /// Empty rounds, with a yield between them, before a TUN goes back to epoll; shared among the busy ones.
 const EMPTY_ROUNDS: usize = 50;
+/// A yield that takes longer than this has let somebody else compute: polling pays only on a CPU that is ours to spend.
+const CONTENDED: Duration = Duration::from_micros(100);
+/// How often a worker then sleeps at once, without polling, before it tries again.
+const SLEEPS_WHEN_CONTENDED: u32 = 100;
 /// Rounds between two looks at the TUNs that wait in epoll, while others are busy.
 const EPOLL_EVERY: u32 = 8;
 /// The longest sleep, in microseconds: far below what epoll's milliseconds can count.
@@ -64,6 +70,8 @@ pub(super) struct Thread {
     reader_count: usize,
     /// Those of them that are polled.
     busy: Vec<Busy>,
+    /// Sleeps without polling that are still to come.
+    contended: u32,
     outlet: Outlet,
     buffer: Box<[u8]>,
 }
@@ -107,6 +115,7 @@ impl Thread {
             readers: Table::new(),
             reader_count: 0,
             busy: Vec::new(),
+            contended: 0,
             outlet,
             buffer: vec![0; BUFFER].into(),
         })
@@ -115,7 +124,9 @@ impl Thread {
     /// Carries packets until it is told to stop.
     pub(super) fn run(mut self) -> Result<(), Error> {
         let mut woken = Vec::with_capacity(64);
-        for round in 0u32.. {
+        let mut round = 0u32;
+        loop {
+            round = round.wrapping_add(1);
             for message in self.mailbox().take() {
                 match message {
                     Message::Stop => return Ok(()),
@@ -128,6 +139,7 @@ impl Thread {
             self.run_timers(now);
             self.transmit();
             if self.busy.is_empty() {
+                self.contended = self.contended.saturating_sub(1);
                 let sleep = self.sleep();
                 self.dataplane.park(&mut self.worker);
                 self.wait(&mut woken, sleep)?;
@@ -135,12 +147,14 @@ impl Thread {
             }
             if packets == 0 {
                 sched_yield();
+                if self.clock.now().since(now) > CONTENDED {
+                    self.contended = SLEEPS_WHEN_CONTENDED;
+                }
             }
             if self.busy.len() < self.reader_count && round.is_multiple_of(EPOLL_EVERY) {
                 self.wait(&mut woken, Some(Timespec::default()))?;
             }
         }
-        Ok(())
     }
 
     fn mailbox(&self) -> &Mailbox {
@@ -189,23 +203,22 @@ impl Thread {
 
     /// Gives each busy TUN its turn; the number of packets read.
     fn read_busy(&mut self, now: Instant) -> usize {
-        let budget = EMPTY_ROUNDS / self.busy.len().max(1);
+        let budget = match self.contended {
+            0 => EMPTY_ROUNDS / self.busy.len().max(1),
+            _ => 0,
+        };
         let mut packets = 0;
         let mut at = 0;
         while at < self.busy.len() {
             match self.read_batch(at, now) {
-                Drained::Packets(0) => {
+                Drained::Packets(count) => {
+                    packets += count;
                     let busy = &mut self.busy[at];
-                    busy.empty_rounds += 1;
-                    match busy.empty_rounds > budget {
+                    busy.empty_rounds = if count == 0 { busy.empty_rounds + 1 } else { 0 };
+                    match count < BATCH && busy.empty_rounds >= budget {
                         true => drop(self.busy.swap_remove(at)),
                         false => at += 1,
                     }
-                }
-                Drained::Packets(count) => {
-                    packets += count;
-                    self.busy[at].empty_rounds = 0;
-                    at += 1;
                 }
                 Drained::Gone(errno) => self.lose(at, errno),
             }
