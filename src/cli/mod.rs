@@ -60,7 +60,7 @@ pub(crate) struct Global {
         default_value = "table"
     )]
     pub output: OutputFormat,
-    /// Log more to stderr: -v what changes, -vv each flow, -vvv each packet (or PRIVLINK_LOG=FILTER)
+    /// Log to stderr what is made and removed; -vv and -vvv say more (or PRIVLINK_LOG=FILTER)
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
 }

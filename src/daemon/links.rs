@@ -114,10 +114,10 @@ fn run(job: Job) -> Done {
     let mut open = || -> Result<(EniIdx, Arc<Tun>)> {
         let namespace = privileged::open_namespace(&job.namespace)?;
         created = namespace.created().then(|| namespace.id());
-        Ok((
-            job.eni,
-            Arc::new(privileged::open_tun(&namespace, &job.spec)?),
-        ))
+        let tun = Arc::new(privileged::open_tun(&namespace, &job.spec)?);
+        let (name, made) = (namespace.name(), namespace.created());
+        tracing::info!(namespace = name, made, addresses = ?job.spec.addresses, "link up");
+        Ok((job.eni, tun))
     };
     let tun = open();
     Done {

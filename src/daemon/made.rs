@@ -125,7 +125,8 @@ impl Made {
 
     /// Removes everything again. The logs stay if they say why the daemon `failed`.
     pub fn undo(self, failed: bool) -> Result<()> {
-        stop::remove_leftovers(&self.record)?;
+        let removed = stop::remove_leftovers(&self.record)?;
+        tracing::info!(?removed, "cleaned up");
         if !failed {
             self.lock.remove_logs()?;
         }

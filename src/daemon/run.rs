@@ -61,6 +61,7 @@ async fn live(
     ready: impl FnOnce(&view::Topology) -> Result<()>,
 ) -> Result<()> {
     let daemon = start(spec, made, started)?;
+    tracing::info!(state_dir = %made.dir().path().display(), "ready");
     ready(&daemon.fabric.topology())?;
     daemon.serve(spec, made, signals).await
 }
@@ -83,6 +84,11 @@ fn start(spec: &Spec, made: &mut Made, started: Instant) -> Result<Daemon> {
         false => Offload::Off,
     };
     let tuns = links::open(&stack.state, spec.mtu, offload, made)?;
+    tracing::info!(
+        workers = options.workers,
+        interfaces = tuns.len(),
+        "starting workers"
+    );
     let (workers, happened) = Workers::start(Arc::clone(&dataplane), tuns, options)?;
     let scripts = scripts(&stack.state);
     let fabric = Arc::new(Fabric {
