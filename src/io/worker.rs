@@ -30,8 +30,9 @@ use crate::net::{Packet, VnetHeader};
 const BATCH: usize = 64;
 /// Empty rounds, with a yield between them, before a TUN goes back to epoll; shared among the busy ones.
 const EMPTY_ROUNDS: usize = 50;
-/// A yield that takes longer than this has let somebody else compute: polling pays only on a CPU that is ours to spend.
-const CONTENDED: Duration = Duration::from_micros(100);
+/// A yield that takes longer than this was a stranger's whole time slice, and not an instance's turn at its socket: polling
+/// pays only on a CPU that is ours to spend.
+const CONTENDED: Duration = Duration::from_millis(1);
 /// How often a worker then sleeps at once, without polling, before it tries again.
 const SLEEPS_WHEN_CONTENDED: u32 = 100;
 /// Rounds between two looks at the TUNs that wait in epoll, while others are busy.
