@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::packet::{PacketBuilder, SimPacket};
+use super::packet::{PacketBuilder, SimPacket, tcp};
 use super::topology::Topology;
 use crate::dataplane::{
     Dataplane, DropReason, EniIdx, FlowView, Instant, Settings, Transmit, Verdict, Worker,
 };
+use crate::net::Segment;
 
 /// A data plane, its workers, and the time.
 pub struct World {
@@ -120,6 +121,25 @@ impl World {
             self.describe()
         );
         outcome.replies
+    }
+
+    /// A TCP connection from EC2_A through an endpoint's `server` address to EC2_B, its handshake done; gives what each
+    /// side, the client first, goes on to send.
+    pub fn connect(&mut self, port: u16, server: ([u8; 4], u16)) -> [PacketBuilder; 2] {
+        let (a, b) = (Topology::EC2_A, Topology::EC2_B);
+        let outbound = tcp((Topology::EC2_ADDRESS, port), server);
+        let arrived = self.deliver(a, &outbound, b).tuple();
+        let [gateway, target] = [
+            (arrived.src, arrived.src_port),
+            (arrived.dst, arrived.dst_port),
+        ]
+        .map(|(address, port)| (address.octets_v4().unwrap(), port));
+        let (syn, ack) = (Segment::SYN, Segment::ACK);
+        let inbound = tcp(target, gateway);
+        self.deliver(b, &inbound.clone().segment(syn | ack, 5000, 1001), a);
+        let outbound = outbound.segment(ack, 1001, 5001);
+        self.deliver(a, &outbound, b);
+        [outbound, inbound.segment(ack, 5001, 1001)]
     }
 
     /// Time passes; all that falls due meanwhile happens when it is due.
