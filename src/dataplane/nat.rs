@@ -5,7 +5,7 @@
 //! its gateway address where it can (RFC 4787 REQ-2), and ports are unpredictable (RFC 6056).
 
 use std::hash::BuildHasher;
-use std::{array, iter};
+use std::iter;
 
 use foldhash::fast::FixedState;
 use rand_chacha::ChaCha8Rng;
@@ -60,11 +60,10 @@ pub(super) fn bind<'a>(
         target: target.address,
         first: headers.tuple,
     };
-    Ok(iter::once(first).chain(admitted).flat_map(move |address| {
-        let ports: [u16; TRIES_PER_ADDRESS] =
-            array::from_fn(|_| random_port(headers.tuple.protocol, random));
-        ports.into_iter().map(move |port| answers.to(address, port))
-    }))
+    let tries = iter::once(first)
+        .chain(admitted)
+        .flat_map(|address| iter::repeat_n(address, TRIES_PER_ADDRESS));
+    Ok(tries.map(move |address| answers.to(address, random_port(headers.tuple.protocol, random))))
 }
 
 /// What the target's answers have in common, whichever gateway address and port they go to.
