@@ -230,6 +230,7 @@ impl Flow {
     }
 
     /// When this side last sent something (or the flow's opening).
+    #[inline]
     pub fn last_seen(&self, side: Side) -> Instant {
         Instant(self.activity(side).last_seen.load(Relaxed))
     }
@@ -242,8 +243,7 @@ impl Flow {
             false => self.transitory.load(Relaxed),
         };
         let lifetime = Duration::from_secs(lifetime.into());
-        now.since(self.last_seen(side)) >= lifetime
-            && now.since(self.last_seen(side.other())) >= lifetime
+        now >= self.last_seen(side) + lifetime && now >= self.last_seen(side.other()) + lifetime
     }
 
     /// Counts a packet that this side sent; only the worker that reads the side's interface does.
