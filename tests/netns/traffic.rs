@@ -16,6 +16,7 @@ crate::tests!(
     a_client_may_use_its_source_port_again_at_once,
     instances_of_one_vpc_reach_each_other_directly,
     a_download_without_offload_arrives_intact,
+    a_download_at_an_mtu_of_1500_arrives_intact,
 );
 
 fn curl_gets_the_page_in_both_zones_between_identical_addresses() -> Result<()> {
@@ -91,6 +92,15 @@ fn a_download_without_offload_arrives_intact() -> Result<()> {
     site.up(&site.template(), &["--offload", "off"])?;
     site.nginx()?;
     download(&site, ENDPOINT, 20)
+}
+
+fn a_download_at_an_mtu_of_1500_arrives_intact() -> Result<()> {
+    let mut site = Site::new()?;
+    site.up(&site.template(), &["--mtu", "1500"])?;
+    let link = site.ok(&site.a, &["ip", "link", "show", "eni0"])?;
+    ensure!(link.contains("mtu 1500"), "{link}");
+    site.nginx()?;
+    download(&site, ENDPOINT, 50)
 }
 
 /// Downloads so many megabytes and compares their sums.
