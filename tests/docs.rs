@@ -47,6 +47,47 @@ fn every_ignored_type_is_listed() {
     );
 }
 
+#[test]
+fn every_file_that_the_documents_name_is_there() {
+    for document in [
+        "README.md",
+        "ARCHITECTURE.md",
+        "docs/behaviours.md",
+        "docs/glossary.md",
+        "docs/packet-walk.md",
+    ] {
+        let text = read(document);
+        let missing: Vec<_> = in_backticks(&text)
+            .map(|word| word.trim_start_matches("./"))
+            .filter(|word| {
+                ["src/", "tests/", "scripts/", "docs/", "examples/"]
+                    .iter()
+                    .any(|dir| word.starts_with(dir))
+            })
+            // `tests/*.rs`, `docs/design/0001`, `scripts/bench.sh --quick`
+            .map(|word| word.split(['*', ' ']).next().unwrap_or(word))
+            .filter(|word| !is_there(word))
+            .collect();
+        assert!(
+            missing.is_empty(),
+            "{document} names what is not there: {missing:#?}"
+        );
+    }
+}
+
+fn is_there(name: &str) -> bool {
+    let path = root().join(name);
+    // `docs/design/0001` stands for the file that begins so.
+    let beginning = || {
+        let files = path.parent().and_then(|dir| fs::read_dir(dir).ok())?;
+        let start = path.file_name()?.to_str()?.to_owned();
+        files
+            .flatten()
+            .find(|file| file.file_name().to_string_lossy().starts_with(&start))
+    };
+    path.exists() || beginning().is_some()
+}
+
 /// `traffic::curl_gets_the_page`: a path whose last part is a sentence.
 fn is_test_name(word: &str) -> bool {
     let last = word.rsplit("::").next().unwrap_or(word);
