@@ -9,6 +9,7 @@ use std::time::{Duration, Instant as Clock};
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main};
+use privlink::dataplane::flow::Flow;
 use privlink::dataplane::{Dataplane, EniIdx, Instant, Settings, Verdict, Worker};
 use privlink::net::{Addr, FiveTuple, Packet, Segment, VnetHeader, rewrite};
 use privlink::sim::{SimPacket, Topology, World, any_from, tcp};
@@ -20,6 +21,8 @@ const ENDPOINT: [u8; 4] = Topology::ENDPOINT_C_ADDRESS;
 const BATCH: u64 = 64;
 /// Source ports of the flows; the rest of a flow's number is in its destination port.
 const SOURCE_PORTS: usize = 50_000;
+/// Numbers of flows.
+const SIZES: [(&str, usize); 3] = [("1k", 1_000), ("100k", 100_000), ("1M", 1_000_000)];
 
 /// A buffer with an MTU-sized packet, whose addresses and ports are set anew before each use.
 struct Buffer {
@@ -145,7 +148,7 @@ fn shuffle<T>(items: &mut [T]) {
 /// A packet of an established flow, each one of another flow than the last.
 fn established(criterion: &mut Criterion) {
     let mut group = group(criterion, "established");
-    for (name, flows) in [("1k", 1_000), ("100k", 100_000), ("1M", 1_000_000)] {
+    for (name, flows) in SIZES {
         let flows = LazyLock::new(move || Established::new(flows));
         // Not on the clock, not even of the warm-up.
         let made = || LazyLock::force(&flows);
@@ -156,6 +159,29 @@ fn established(criterion: &mut Criterion) {
         group.bench_function(format!("inbound/{name}"), |bencher| {
             let flows = made();
             bencher.iter_custom(|packets| flows.run(B, &flows.inbound, packets));
+        });
+    }
+}
+
+/// What the machine's memory allows: a chain of loads over as much memory as so many flows take, each of whose address is the
+/// last one's result. A packet of a cold flow waits for two such loads, its bucket and its flow.
+fn memory(criterion: &mut Criterion) {
+    const LINE: usize = 64;
+    let mut group = group(criterion, "dependent load");
+    for (name, flows) in SIZES {
+        let chain = LazyLock::new(move || {
+            let mut order: Vec<_> = (0..flows * size_of::<Flow>() / LINE).collect();
+            shuffle(&mut order);
+            let mut chain = vec![[0; LINE / size_of::<usize>()]; order.len()];
+            for (at, next) in order.iter().zip(order.iter().cycle().skip(1)) {
+                chain[*at][0] = *next;
+            }
+            chain
+        });
+        group.bench_function(name, |bencher| {
+            let mut at = 0;
+            let chain = LazyLock::force(&chain);
+            bencher.iter(|| at = chain[at][0]);
         });
     }
 }
@@ -266,5 +292,5 @@ fn group<'a>(criterion: &'a mut Criterion, name: &str) -> BenchmarkGroup<'a, Wal
     group
 }
 
-criterion_group!(benches, parts, established, opening, dropped);
+criterion_group!(benches, parts, memory, established, opening, dropped);
 criterion_main!(benches);
