@@ -132,13 +132,7 @@ const LAYERS: &[Layer] = &[
     Layer {
         name: "sim",
         knows: &["net", "dataplane", "control", "template", "sim"],
-        packages: Some(&[
-            "etherparse",
-            "ipnet",
-            "smoltcp",
-            "thiserror",
-            "zerocopy",
-        ]),
+        packages: Some(&["etherparse", "ipnet", "smoltcp", "thiserror", "zerocopy"]),
         not_std: WORLD,
     },
 ];
