@@ -25,6 +25,11 @@ const PORTS: PortRange = PortRange {
     first: 1024,
     last: u16::MAX,
 };
+/// Identifiers that it uses. With 0 an echo's request and reply would have the same five-tuple.
+const IDENTIFIERS: PortRange = PortRange {
+    first: 1,
+    last: u16::MAX,
+};
 /// Random ports tried per gateway address. With nine of ten in use, all fail once in 700,000 times.
 const TRIES_PER_ADDRESS: usize = 128;
 
@@ -92,7 +97,7 @@ impl Answers {
 /// A port, or for ICMP an identifier, of which every value will do.
 fn random_port(protocol: Protocol, random: &mut ChaCha8Rng) -> u16 {
     let range = if protocol == Protocol::ICMP {
-        PortRange::ALL
+        IDENTIFIERS
     } else {
         PORTS
     };

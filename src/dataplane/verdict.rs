@@ -52,7 +52,7 @@ drop_reasons! {
     VnetChecksumOffset,
     /// The packet ends before its headers do, or before the length they give.
     Truncated,
-    /// Neither IPv4 nor IPv6, or an IPv4 header whose lengths are impossible.
+    /// Neither IPv4 nor IPv6, or an IPv4 header with impossible lengths or a source route.
     BadIpHeader,
     /// IPv6, which privlink does not forward yet.
     Ipv6,
@@ -78,9 +78,9 @@ drop_reasons! {
     PortNotOffered,
     /// No interface in the provider's VPC has the target address.
     NoTarget,
-    /// Every gateway address and port towards this target is in use.
+    /// Every gateway address and port towards this target is in use, or a live flow has the same two ends.
     PortsExhausted,
-    /// The flow table is full.
+    /// The flow table is full, or the sender has opened more flows than there are places left.
     FlowTableFull,
     /// A TCP segment of no known connection (its sender gets a RST), or of one that has been replaced.
     NoFlow,

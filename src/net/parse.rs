@@ -27,7 +27,7 @@ pub enum ParseError {
     /// Shorter than its headers say.
     #[error("truncated")]
     Truncated,
-    /// Not IP, or an IPv4 header whose lengths are impossible.
+    /// Not IP, or an IPv4 header whose lengths are impossible or whose options ask for a source route.
     #[error("bad IP header")]
     BadIpHeader,
     /// IPv6.
@@ -165,6 +165,9 @@ impl Ipv4 {
         if total_len < bytes.len() {
             return Err(ParseError::BadIpHeader);
         }
+        if header_len > 20 && !options_are_harmless(bytes.get(20..header_len).unwrap_or_default()) {
+            return Err(ParseError::BadIpHeader);
+        }
         // More fragments, or a fragment offset.
         if u16::from_be_bytes([f0, f1]) & 0x3fff != 0 {
             return Err(ParseError::Fragment);
@@ -176,6 +179,25 @@ impl Ipv4 {
             src: Addr::v4([s0, s1, s2, s3]),
             dst: Addr::v4([d0, d1, d2, d3]),
         })
+    }
+}
+
+/// Loose and strict source routes would lead on past the address that the packet was admitted to (RFC 7126, 4.3 and 4.4).
+#[cold]
+fn options_are_harmless(mut options: &[u8]) -> bool {
+    const SOURCE_ROUTES: [u8; 2] = [131, 137];
+    loop {
+        options = match *options {
+            [0, ..] | [] => return true,
+            [1, ref rest @ ..] => rest,
+            [kind, len, ..] if len >= 2 && !SOURCE_ROUTES.contains(&kind) => {
+                match options.get(usize::from(len)..) {
+                    Some(rest) => rest,
+                    None => return false,
+                }
+            }
+            _ => return false,
+        }
     }
 }
 
@@ -275,7 +297,8 @@ impl L4 {
         let (src_port, dst_port, transport) = match kind {
             8 => (id, 0, Transport::EchoRequest),
             0 => (0, id, Transport::EchoReply),
-            3 | 4 | 11 | 12 => (0, 0, Transport::IcmpError),
+            // No echo has these ports, so an error never hits an echo's flow.
+            3 | 4 | 11 | 12 => (u16::MAX, u16::MAX, Transport::IcmpError),
             _ => return Err(ParseError::IcmpType),
         };
         Ok(Self {
@@ -339,11 +362,10 @@ fn validate_vnet(
     } else {
         *vnet = VnetHeader::default();
     }
-    match gso {
-        GsoType::None => {
-            vnet.gso_size = 0;
-            Ok(None)
-        }
-        _ => Ok(Some(gso_size)),
+    // What fits one segment is an ordinary packet: no size that means something else to the kernel is passed on.
+    if gso == GsoType::None || payload_len <= gso_size {
+        (vnet.gso_type, vnet.gso_size) = (GsoType::None as u8, 0);
+        return Ok(None);
     }
+    Ok(Some(gso_size))
 }

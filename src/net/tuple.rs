@@ -41,7 +41,8 @@ impl fmt::Debug for Protocol {
 ///
 /// An ICMP echo request has its identifier as source port and 0 as destination port, its reply the
 /// reverse: so a reply's tuple is the request's, [`reversed`](Self::reversed), and a request sent back along a flow is
-/// not mistaken for an answer. Protocols without ports have 0 in both.
+/// not mistaken for an answer (identifier 0 apart, which the flow tells apart). An
+/// ICMP error has 65535 in both, which no echo has; protocols without ports have 0 in both.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FiveTuple {
     /// The IP protocol.

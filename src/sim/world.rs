@@ -38,15 +38,17 @@ pub struct Outcome {
 impl World {
     /// A world with this topology, at [`Instant::START`].
     pub fn new(topology: &Topology) -> Self {
-        Self::with(
-            topology,
-            Settings {
-                workers: 2,
-                seed: 7,
-                mtu: 9001,
-                max_flows: 100_000,
-            },
-        )
+        Self::with(topology, Self::settings())
+    }
+
+    /// The settings of [`World::new`].
+    pub fn settings() -> Settings {
+        Settings {
+            workers: 2,
+            seed: 7,
+            mtu: 9001,
+            max_flows: 100_000,
+        }
     }
 
     /// As [`World::new`], with other settings.

@@ -1,9 +1,12 @@
 //! A provider that reaches for its consumers, and neighbours that forge what they can.
 
+use privlink::dataplane::config::{GroupIdx, SecurityGroup};
 use privlink::dataplane::{DropReason, EniIdx, Verdict};
-use privlink::sim::{SimPacket, Topology, World, echo_request, tcp, udp};
+use privlink::sim::{
+    PacketBuilder, SimPacket, Topology, World, any_from, echo_reply, echo_request, tcp, udp,
+};
 
-use super::{A, ACK, B, Connection, EC2, ENDPOINT, RST, SYN};
+use super::{A, ACK, B, Connection, EC2, ENDPOINT, NEIGHBOUR, RST, SYN};
 
 /// Nothing that the provider's instances send may arrive at the consumer's.
 fn never_reaches_the_consumer(world: &mut World, from: EniIdx, packet: SimPacket) -> DropReason {
@@ -104,4 +107,97 @@ fn flows_whose_interface_has_gone_lead_nowhere_and_a_new_one_in_its_place_does_n
     let outcome = world.send(A, &connection.outbound(ACK, 1001, 5001));
     assert_eq!(outcome.verdict, Verdict::Drop(DropReason::InterfaceGone));
     world.deliver(A, &tcp((EC2, 41235), (ENDPOINT, 80)), successor);
+}
+
+/// An ICMP error (type 3, code 4) from `src` to `dst` about a packet that `src` never got.
+fn forged_error(src: [u8; 4], dst: [u8; 4], quoted: &PacketBuilder) -> SimPacket {
+    let mut packet = echo_request(src, dst, 0)
+        .payload(&quoted.build().bytes[..28])
+        .build();
+    let icmp = &mut packet.bytes[20..];
+    icmp[..8].copy_from_slice(&[3, 4, 0, 0, 0, 0, 2, 40]);
+    let sum = !privlink::net::checksum::sum(icmp);
+    icmp[2..4].copy_from_slice(&sum.to_be_bytes());
+    packet
+}
+
+#[test]
+fn an_echo_flow_carries_no_forged_icmp_error_whatever_its_identifier() {
+    let mut topology = Topology::w1();
+    topology.resource().protocols.icmp = true;
+    for group in [Topology::ENDPOINT_GROUP, Topology::TARGET_GROUP] {
+        topology.group(group).ingress.push(any_from("0.0.0.0/0"));
+    }
+    let mut world = World::new(&topology);
+    // Identifier 0: both ports of the five-tuple are 0 then.
+    world.deliver(A, &echo_request(EC2, ENDPOINT, 0), B);
+    let strangers = tcp((NEIGHBOUR, 80), ([172, 18, 1, 99], 50000));
+    let outcome = world.send_packet(A, forged_error(EC2, ENDPOINT, &strangers));
+    assert_eq!(outcome.verdict, Verdict::Drop(DropReason::IcmpType));
+}
+
+#[test]
+fn an_echo_flow_lets_no_request_back_whatever_its_identifier() {
+    let mut topology = Topology::w1();
+    // The neighbour may be pinged and may ping nobody back.
+    topology.group(Topology::CONSUMER_GROUP).ingress.clear();
+    let open = GroupIdx::new(9, 0);
+    let rules = SecurityGroup {
+        ingress: vec![any_from("0.0.0.0/0")],
+        egress: vec![any_from("0.0.0.0/0")],
+    };
+    topology.config.groups.insert(open, rules);
+    topology.interface(Topology::EC2_A2).groups = vec![open];
+    let mut world = World::new(&topology);
+    world.deliver(A, &echo_request(EC2, NEIGHBOUR, 0), Topology::EC2_A2);
+    world.deliver(Topology::EC2_A2, &echo_reply(NEIGHBOUR, EC2, 0), A);
+    let back = echo_request(NEIGHBOUR, EC2, 0);
+    world.refuse(Topology::EC2_A2, &back, DropReason::IngressDenied);
+}
+
+#[test]
+fn the_gateways_identifiers_leave_no_way_back_either() {
+    let mut topology = Topology::w1();
+    topology.resource().protocols.icmp = true;
+    for group in [Topology::ENDPOINT_GROUP, Topology::TARGET_GROUP] {
+        topology.group(group).ingress.push(any_from("0.0.0.0/0"));
+    }
+    let mut settings = World::settings();
+    settings.max_flows = 1 << 20;
+    let mut world = World::with(&topology, settings);
+    for id in 0..=u16::MAX {
+        let arrived = world.deliver(A, &echo_request(EC2, ENDPOINT, id), B);
+        assert_ne!(arrived.tuple().src_port, 0, "request {id}");
+    }
+}
+
+#[test]
+fn a_packet_that_fits_one_segment_is_not_a_super_packet() {
+    let mut world = World::new(&Topology::w1());
+    Connection::open(&mut world, 41234);
+    // Linux refuses this segment size (GSO_BY_FRAGS), and eight refusals would end super-packets for everybody.
+    for size in [u16::MAX, 1000, 600] {
+        let packet = tcp((EC2, 41234), (ENDPOINT, 80)).segment(ACK, 1001, 5001);
+        let arrived = world.deliver(A, &packet.payload(&[7; 600]).gso(size), B);
+        assert_eq!((arrived.vnet.gso_type, { arrived.vnet.gso_size }), (0, 0));
+    }
+}
+
+#[test]
+fn a_packet_that_asks_for_its_own_route_gets_none() {
+    let mut world = World::new(&Topology::w1());
+    for option in [131, 137] {
+        for padding in [0, 2] {
+            let mut packet = tcp((EC2, 41234), (ENDPOINT, 80)).build();
+            let mut options = vec![1; padding];
+            options.extend([option, 7, 4, 172, 18, 0, 109]);
+            options.resize(12, 0);
+            packet.bytes.splice(20..20, options);
+            packet.bytes[0] = 0x48;
+            let len = packet.bytes.len() as u16;
+            packet.bytes[2..4].copy_from_slice(&len.to_be_bytes());
+            let outcome = world.send_packet(A, packet);
+            assert_eq!(outcome.verdict, Verdict::Drop(DropReason::BadIpHeader));
+        }
+    }
 }

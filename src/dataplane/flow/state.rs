@@ -70,7 +70,7 @@ pub enum Admission {
     Pass,
     /// It opens a new conversation over a closing one: treat it as a first packet.
     Reopens,
-    /// The flow has expired: the packet belongs to none.
+    /// The flow has expired, or the packet only looks like an answer: it belongs to none.
     Expired,
     /// The target tries to open a connection along a flow.
     Reversed,
@@ -93,6 +93,13 @@ impl Flow {
                 (_, true, _) => return Admission::Reopens,
                 _ => {}
             }
+        }
+        // With identifier 0 a request has its reply's five-tuple.
+        if side == Side::Target
+            && headers.transport == Transport::EchoRequest
+            && headers.tuple.src_port == headers.tuple.dst_port
+        {
+            return Admission::Expired;
         }
         self.count(side, headers.len, now);
         match &headers.transport {
