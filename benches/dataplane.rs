@@ -78,7 +78,8 @@ struct Established {
 
 impl Established {
     fn new(flows: usize) -> Self {
-        let mut world = world(flows);
+        // One interface gets half of the table.
+        let mut world = world(2 * flows);
         let mut rows: Vec<_> = (0..flows)
             .map(|n| {
                 let server = (ENDPOINT, 1 + (n / SOURCE_PORTS) as u16);

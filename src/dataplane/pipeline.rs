@@ -124,7 +124,7 @@ impl Dataplane {
             Answer::Instance => {
                 let target = answer_key(destination, headers);
                 let terms = self.local_terms(headers);
-                self.open(&initiator, iter::once(target), &terms, now)
+                self.open(source, &initiator, iter::once(target), &terms, now)
                     .map_err(|error| error.at(destination))?
             }
             Answer::Endpoint => {
@@ -135,7 +135,7 @@ impl Dataplane {
                 self.fits(from, headers, terms.mtu)?;
                 let bindings =
                     nat::bind(&snapshot, &provider, &target, headers, &mut worker.random)?;
-                self.open(&initiator, bindings, &terms, now)
+                self.open(source, &initiator, bindings, &terms, now)
                     .map_err(|error| error.at(provider.gateway))?
             }
             Answer::Host => return Ok(worker.answer(source, destination, packet, now)),

@@ -50,24 +50,22 @@ impl Dataplane {
         {
             return;
         }
-        let from = self.sweep.next.load(Relaxed) % (pieces * PIECE);
-        self.sweep.next.store(from + PIECE, Relaxed);
+        let from = self.sweep.next.fetch_add(PIECE, Relaxed) % (pieces * PIECE);
         self.flows.sweep(
             from,
             PIECE.min(extent.saturating_sub(from)),
             &self.epochs,
-            |flow| {
-                let ended = flow.expired(Side::Initiator, now);
-                if ended {
-                    self.settle(worker, flow);
-                }
-                ended
-            },
+            |flow| flow.expired(Side::Initiator, now),
+            |flow| self.settle(worker, flow),
         );
     }
 
-    /// Adds what a flow has carried to the counters of the interfaces that it passed through on its way.
+    /// Adds what a flow has carried to the counters of the interfaces that it passed through on its way, and gives its
+    /// opener the place back.
     fn settle(&self, worker: &Worker, flow: &Flow) {
+        if let Ok(opener) = worker.snapshot.eni(flow.key(Side::Initiator).ingress) {
+            opener.count_closed();
+        }
         for (idx, received, sent) in self.passed_through(&worker.snapshot, flow) {
             if let Some(counters) = worker
                 .snapshot

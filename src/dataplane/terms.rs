@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::Dataplane;
 use super::config::EniIdx;
 use super::dropped::Dropped;
+use super::eni::Eni;
 use super::first::Provider;
 use super::flow::{Flow, FlowKey, OpenError, Terms};
 use super::time::Instant;
@@ -36,15 +37,24 @@ impl Dataplane {
     }
 
     /// Opens a flow; the target's side gets the first of `targets` that is free.
+    ///
+    /// Nobody may hold more flows than are left for everybody else: one interface takes half of the table at most, two
+    /// take a third each, and a newcomer always finds room.
     pub(super) fn open(
         &self,
+        source: &Eni,
         initiator: &FlowKey,
         targets: impl Iterator<Item = FlowKey>,
         terms: &Terms,
         now: Instant,
     ) -> Result<&Flow, OpenError> {
-        self.flows
-            .open(initiator, targets, terms, &self.epochs, now)
+        if source.opened() >= self.flows.room() {
+            return Err(OpenError::Full);
+        }
+        let epochs = &self.epochs;
+        let flow = self.flows.open(initiator, targets, terms, epochs, now)?;
+        source.count_opened();
+        Ok(flow)
     }
 
     /// Between two instances of one VPC.

@@ -1,6 +1,8 @@
 //! A provider that reaches for its consumers, and neighbours that forge what they can.
 
-use privlink::dataplane::config::{GroupIdx, SecurityGroup};
+use std::time::Duration;
+
+use privlink::dataplane::config::{GroupIdx, Role, SecurityGroup};
 use privlink::dataplane::{DropReason, EniIdx, Verdict};
 use privlink::sim::{
     PacketBuilder, SimPacket, Topology, World, any_from, echo_reply, echo_request, tcp, udp,
@@ -181,6 +183,60 @@ fn a_packet_that_fits_one_segment_is_not_a_super_packet() {
         let arrived = world.deliver(A, &packet.payload(&[7; 600]).gso(size), B);
         assert_eq!((arrived.vnet.gso_type, { arrived.vnet.gso_size }), (0, 0));
     }
+}
+
+#[test]
+fn a_neighbour_exempt_from_the_source_check_takes_over_no_live_flow() {
+    let mut topology = Topology::w1();
+    topology.interface(Topology::EC2_B2).role = Role::Instance {
+        source_dest_check: false,
+    };
+    let mut world = World::new(&topology);
+    let connection = Connection::open(&mut world, 41234);
+    // EC2_B2 claims to be the gateway: EC2_B's answers would be its own.
+    let forged = tcp(connection.gateway, (EC2, 80)).segment(ACK, 1001, 5001);
+    world.refuse(Topology::EC2_B2, &forged, DropReason::PortsExhausted);
+    connection.answer(&mut world, ACK, 5001, 1001);
+    connection.say(&mut world, ACK, 1001, 5001);
+}
+
+#[test]
+fn one_interface_cannot_fill_the_flow_table() {
+    let mut topology = Topology::w1();
+    let anyone = any_from("0.0.0.0/0");
+    topology.group(Topology::ENDPOINT_GROUP).ingress = vec![anyone];
+    let mut settings = World::settings();
+    settings.max_flows = 3000;
+    let mut world = World::with(&topology, settings);
+    let syn = |from, port| tcp((from, port), (ENDPOINT, 80)).build();
+    for port in 10_000..14_000 {
+        world.send_packet(A, syn(EC2, port));
+    }
+    assert!(world.flows().len() < 2000, "{}", world.flows().len());
+    for port in 10_000..10_500 {
+        let outcome = world.send_packet(Topology::EC2_A2, syn(NEIGHBOUR, port));
+        assert_eq!(outcome.verdict, Verdict::Forward(B), "port {port}");
+    }
+    // What it held it gets back once that is over.
+    world.advance(Duration::from_secs(250));
+    assert_eq!(world.flows().len(), 0);
+    let outcome = world.send_packet(A, syn(EC2, 10_000));
+    assert_eq!(outcome.verdict, Verdict::Forward(B));
+}
+
+#[test]
+fn an_instance_that_talks_to_itself_disturbs_no_table() {
+    let mut world = World::new(&Topology::w1());
+    let own = |port| udp((EC2, 7), (EC2, port));
+    for _ in 0..100 {
+        world.send(A, &own(7));
+        world.send(A, &own(8));
+    }
+    world.advance(Duration::from_secs(400));
+    let timeout = world.dataplane.poll_timeout(&world.workers[0]);
+    assert_eq!(timeout, None, "a flow was left in the table");
+    Connection::open(&mut world, 41234);
+    assert_eq!(world.flows().len(), 1);
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod counters;
 mod stack;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 
@@ -24,6 +25,8 @@ pub(super) struct Eni {
     pub(super) interface: Interface,
     /// One per worker.
     counters: Arc<[Counters]>,
+    /// How many flows it has opened that are still in the table.
+    opened: Arc<AtomicUsize>,
     /// The host behind an address that no instance answers for.
     stack: Option<Arc<Mutex<Stack>>>,
 }
@@ -59,8 +62,24 @@ impl Eni {
             idx,
             interface,
             counters,
+            opened: before.map_or_else(Arc::default, |before| Arc::clone(&before.opened)),
             stack,
         }
+    }
+
+    /// How many flows it has opened that are still in the table.
+    pub(super) fn opened(&self) -> usize {
+        self.opened.load(Relaxed)
+    }
+
+    /// It has opened a flow.
+    pub(super) fn count_opened(&self) {
+        self.opened.fetch_add(1, Relaxed);
+    }
+
+    /// A flow that it had opened has left the table.
+    pub(super) fn count_closed(&self) {
+        self.opened.fetch_sub(1, Relaxed);
     }
 
     /// Is this one of its addresses?

@@ -7,7 +7,7 @@
 
 use std::sync::atomic::{
     AtomicU32, AtomicU64,
-    Ordering::{Acquire, Relaxed, Release},
+    Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
 use std::time::Duration;
 
@@ -214,9 +214,9 @@ impl Flow {
         State(self.state.load(Acquire)).has(State::LIVE)
     }
 
-    /// Leaves all states: it is no longer in the table.
-    pub(super) fn leave(&self) {
-        self.state.store(0, Relaxed);
+    /// Leaves all states: it is no longer in the table. True for the one caller that made it so.
+    pub(super) fn leave(&self) -> bool {
+        State(self.state.swap(0, AcqRel)).has(State::LIVE)
     }
 
     /// Packets that this side sent.
@@ -244,6 +244,11 @@ impl Flow {
         };
         let lifetime = Duration::from_secs(lifetime.into());
         now >= self.last_seen(side) + lifetime && now >= self.last_seen(side.other()) + lifetime
+    }
+
+    /// Is its conversation over: closed, replaced or expired?
+    pub(super) fn ended(&self, side: Side, now: Instant) -> bool {
+        self.state().closing() || self.expired(side, now)
     }
 
     /// Counts a packet that this side sent; only the worker that reads the side's interface does.

@@ -96,6 +96,11 @@ impl FlowTable {
         self.live.load(Ordering::Relaxed)
     }
 
+    /// How many more there may be.
+    pub(in crate::dataplane) fn room(&self) -> usize {
+        self.limit.saturating_sub(self.len())
+    }
+
     /// Is there none?
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -130,7 +135,8 @@ impl FlowTable {
     /// Opens a flow for `initiator`; the target's side gets the first of `targets` that no flow has.
     ///
     /// A flow that `initiator` leads to (expired, or closing) is replaced. Inside a VPC the target's key follows from the
-    /// initiator's, so there it is taken over as well.
+    /// initiator's, so there it is taken over as well: from a flow that has ended, or that has the same initiator. From a live
+    /// flow of another interface it is not, whatever source address that one may claim.
     pub(in crate::dataplane) fn open(
         &self,
         initiator: &FlowKey,
@@ -142,13 +148,16 @@ impl FlowTable {
         let number = self.take_place(epochs).ok_or(OpenError::Full)?;
         let flow = self.make_flow(number).ok_or(OpenError::Full)?;
         flow.fill(initiator, terms, now);
+        let opener = initiator.to_words();
         let target = Place {
             flow: number,
             side: Side::Target,
         };
         let bound = targets.into_iter().any(|key| {
             flow.store_key(Side::Target, &key);
-            self.publish(&key, target, terms.via.is_none())
+            self.publish(&key, target, |old, side| {
+                terms.via.is_none() && (old.is(side.other(), &opener) || old.ended(side, now))
+            })
         });
         if !bound {
             // No worker has seen it.
@@ -161,15 +170,21 @@ impl FlowTable {
                 flow: number,
                 side: Side::Initiator,
             },
-            true,
+            |_, _| true,
         );
         flow.enter(State::LIVE);
         self.live.fetch_add(1, Ordering::Relaxed);
         Ok(flow)
     }
 
-    /// Makes `key` lead to `place`; a key that leads elsewhere is taken over if `take_over`, else nothing happens: `false`.
-    fn publish(&self, key: &FlowKey, place: Place, take_over: bool) -> bool {
+    /// Makes `key` lead to `place`; a key that leads to another flow's side is taken over if `take_over` says so, else
+    /// nothing happens: `false`.
+    fn publish(
+        &self,
+        key: &FlowKey,
+        place: Place,
+        take_over: impl Fn(&Flow, Side) -> bool,
+    ) -> bool {
         let words = key.to_words();
         let hash = self.hash(&words);
         let Some(shard) = self.shards.get(shard_of(hash)) else {
@@ -177,13 +192,13 @@ impl FlowTable {
         };
         let mut shard = shard.lock();
         match shard.find(hash, |place| self.holds(place, &words)) {
-            Some(_) if !take_over => return false,
-            Some(old) => {
-                shard.replace(hash, old, place);
-                if let Some(flow) = self.flow(old.flow) {
+            Some(old) => match self.flow(old.flow) {
+                Some(flow) if take_over(flow, old.side) => {
+                    shard.replace(hash, old, place);
                     flow.enter(State::REPLACED);
                 }
-            }
+                _ => return false,
+            },
             None => {
                 if shard.insert(hash, place) {
                     self.version.fetch_add(1, Ordering::Release);
@@ -193,23 +208,25 @@ impl FlowTable {
         true
     }
 
-    /// Visits the places `from..from + count`; removes the flows for which `ended` says so, after handing them over.
+    /// Visits the places `from..from + count`; removes the flows for which `ended` says so, and hands each to `settle`
+    /// once, whoever else sweeps the same places.
     pub(in crate::dataplane) fn sweep(
         &self,
         from: usize,
         count: usize,
         epochs: &Epochs,
-        mut ended: impl FnMut(&Flow) -> bool,
+        ended: impl Fn(&Flow) -> bool,
+        mut settle: impl FnMut(&Flow),
     ) {
         for number in from..from + count {
             let Some(flow) = self.flow(number as u32) else {
                 return;
             };
             let number = number as u32;
-            if !flow.is_live() || !ended(flow) {
+            if !flow.is_live() || !ended(flow) || !flow.leave() {
                 continue;
             }
-            flow.leave();
+            settle(flow);
             self.withdraw(
                 Place {
                     flow: number,
