@@ -3,6 +3,7 @@
 mod endpoint;
 mod groups;
 mod hostile;
+mod races;
 mod rows;
 mod tcp;
 mod vpc;
