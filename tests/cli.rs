@@ -184,6 +184,27 @@ fn a_missing_template_is_named() {
 }
 
 #[test]
+fn a_template_without_an_end_is_not_read_to_it() {
+    let output = privlink(&["validate", "/dev/zero"]);
+    assert_code(&output, 1);
+    let error = stderr(&output);
+    assert!(
+        error.contains("cannot read the template /dev/zero: it has more than 1048576 bytes"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_number_of_workers_out_of_range_is_told_the_range() {
+    for workers in ["0", "100000"] {
+        let output = privlink(&["up", "t.yaml", "--workers", workers]);
+        assert_code(&output, 2);
+        let error = stderr(&output);
+        assert!(error.contains("is not in 1..=1024"), "{error}");
+    }
+}
+
+#[test]
 fn an_unknown_region_or_parameter_is_refused() {
     let file = template(TWO_SUBNETS);
     for arguments in [["--region", "mars"], ["--parameter", "Unknown=1"]] {

@@ -14,7 +14,7 @@ use crate::daemon::view::{Instance, Topology};
 #[derive(Args)]
 #[command(after_help = examples!(
     "sudo privlink exec EC2A -- curl http://172.18.1.70" => "by logical id",
-    "sudo privlink exec ec2-b -- ss -ltn" => "by Name tag",
+    "sudo privlink exec EC2_B -- ss -ltn" => "by Name tag",
     "sudo privlink exec i-0123456789abcdef0 -- bash" => "by instance id; a shell",
 ))]
 pub(super) struct Exec {

@@ -1,7 +1,7 @@
 //! `privlink up`: runs a template, in the foreground or detached.
 
-use std::fs::{self, OpenOptions};
-use std::io::{BufRead, BufReader, Write};
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::num::NonZeroUsize;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,7 @@ use super::topology::{self, Stop};
 use super::{Global, OutputFormat, examples, output};
 use crate::daemon::view::Topology;
 use crate::daemon::{self, Report, Spec, StateDir};
+use crate::template::MAX_BYTES;
 
 /// Run a template: make its instances' namespaces and interfaces, and forward packets until stopped
 #[derive(Args)]
@@ -39,8 +40,8 @@ pub(super) struct Up {
     )]
     offload: Switch,
     /// Worker threads [default: one per core]
-    #[arg(long, value_name = "N")]
-    workers: Option<NonZeroUsize>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    workers: Option<u16>,
     /// Run each instance's UserData script in its namespace, as root
     #[arg(long)]
     run_user_data: bool,
@@ -75,10 +76,26 @@ fn key_value(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// A file's text, but no more of it than a template may have: the path may be a disk image or a device without an end.
+fn read_bounded(path: &Path) -> Result<String> {
+    let mut bytes = Vec::new();
+    let most = MAX_BYTES as u64 + 1;
+    File::open(path)?.take(most).read_to_end(&mut bytes)?;
+    if bytes.len() > MAX_BYTES {
+        bail!("it has more than {MAX_BYTES} bytes");
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        anyhow!(
+            "it is not UTF-8 text (byte {} is no part of any)",
+            error.utf8_error().valid_up_to() + 1
+        )
+    })
+}
+
 impl TemplateArgs {
     /// Reads the file, here and not in the daemon: the user's rights count.
     pub(super) fn read(&self) -> Result<daemon::Template> {
-        let text = fs::read_to_string(&self.template)
+        let text = read_bounded(&self.template)
             .with_context(|| format!("cannot read the template {}", self.template.display()))?;
         Ok(daemon::Template {
             name: self.template.display().to_string(),
@@ -103,7 +120,7 @@ impl Up {
             state_dir_created: daemon::prepare(&dir)?,
             mtu: self.mtu,
             offload: self.offload == Switch::On,
-            workers: self.workers,
+            workers: self.workers.and_then(|n| NonZeroUsize::new(n.into())),
             run_user_data: self.run_user_data,
         };
         let state_dir = spec.state_dir.clone();

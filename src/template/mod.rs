@@ -33,6 +33,7 @@ use std::collections::BTreeMap;
 pub use diagnostic::{Diagnostic, Diagnostics, Position};
 pub use load::load;
 pub use notes::Note;
+pub use parse::MAX_BYTES;
 
 use crate::control::{ControlState, Created};
 

@@ -14,7 +14,7 @@ use super::functions;
 use super::node::{Entry, Node, Value, quote};
 
 /// AWS takes no template body larger than this.
-pub(super) const MAX_BYTES: usize = 1 << 20;
+pub const MAX_BYTES: usize = 1 << 20;
 /// Deeper nesting is refused; templates of this world stay below 20.
 pub(super) const MAX_DEPTH: usize = 64;
 
