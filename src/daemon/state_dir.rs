@@ -1,7 +1,7 @@
 //! The state directory: one daemon's lock, control socket, record and logs.
 //!
 //! Invariants: whoever holds the lock is the only daemon here; the record names a thing before it is created, so
-//! that after SIGKILL nothing is left that the record does not name.
+//! that after SIGKILL nothing is left that the record does not name; nobody else may write here.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, Write};
@@ -138,15 +138,38 @@ impl StateDir {
             .with_context(|| {
                 format!("cannot create the state directory {}", self.path.display())
             })?;
+        self.ensure_ours()?;
         Ok(missing)
     }
 
-    fn is_ours(&self) -> bool {
-        fs::metadata(&self.path).is_ok_and(|dir| dir.uid() == rustix::process::geteuid().as_raw())
+    /// Fails unless it is ours, and ours alone to write. Anybody else could put a link in the place of a file that we open,
+    /// or a record that says what we are to remove.
+    pub fn ensure_ours(&self) -> Result<()> {
+        let path = self.path.display();
+        let cannot_look = || format!("cannot look at the state directory {path}");
+        let directory = fs::metadata(&self.path).with_context(cannot_look)?;
+        // A symbolic link leads where its owner wants.
+        let named = fs::symlink_metadata(&self.path).with_context(cannot_look)?;
+        let user = rustix::process::geteuid();
+        ensure!(
+            directory.uid() == user.as_raw() && named.uid() == user.as_raw(),
+            "{path} is another user's: {}",
+            if user.is_root() {
+                "name another --state-dir"
+            } else {
+                "try sudo"
+            }
+        );
+        ensure!(
+            directory.mode() & 0o022 == 0,
+            "others may write in {path}: name another --state-dir, or `chmod go-w` this one"
+        );
+        Ok(())
     }
 
     /// Takes the lock if nobody has it. The directory must exist.
     pub fn try_lock(&self) -> Result<LockAttempt> {
+        self.ensure_ours()?;
         loop {
             let path = self.lock_file();
             let mut file = OpenOptions::new()
@@ -156,10 +179,7 @@ impl StateDir {
                 .truncate(false)
                 .mode(0o600)
                 .open(&path)
-                .with_context(|| match self.is_ours() {
-                    true => format!("cannot open {}", path.display()),
-                    false => format!("{} is another user's: try sudo", self.path.display()),
-                })?;
+                .with_context(|| format!("cannot open {}", path.display()))?;
             match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => {}
                 Err(rustix::io::Errno::WOULDBLOCK) => {
@@ -329,6 +349,26 @@ mod tests {
         assert!(dir.path().exists());
         lock(&dir).clear(true).unwrap();
         assert!(!dir.path().exists());
+    }
+
+    #[test]
+    fn a_directory_that_others_may_write_is_refused() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let (tmp, dir) = state_dir();
+        let allow = |mode| {
+            fs::set_permissions(dir.path(), fs::Permissions::from_mode(mode)).unwrap();
+        };
+        // What another user has prepared there: root would empty the file that this leads to.
+        let victim = tmp.path().join("victim");
+        fs::write(&victim, "precious").unwrap();
+        symlink(&victim, dir.lock_file()).unwrap();
+        for mode in [0o777, 0o1777, 0o770, 0o722] {
+            allow(mode);
+            assert!(dir.create().is_err() && dir.try_lock().is_err(), "{mode:o}");
+        }
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
+        allow(0o755);
+        dir.ensure_ours().unwrap();
     }
 
     #[test]
