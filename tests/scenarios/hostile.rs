@@ -1,9 +1,11 @@
 //! A provider that reaches for its consumers, and neighbours that forge what they can.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
-use privlink::dataplane::config::{GroupIdx, Role, SecurityGroup};
+use privlink::dataplane::config::{GroupIdx, ResourceIdx, Role, SecurityGroup};
 use privlink::dataplane::{DropReason, EniIdx, Verdict};
+use privlink::net::Transport;
 use privlink::sim::{
     PacketBuilder, SimPacket, Topology, World, any_from, echo_reply, echo_request, tcp, udp,
 };
@@ -256,4 +258,123 @@ fn a_packet_that_asks_for_its_own_route_gets_none() {
             assert_eq!(outcome.verdict, Verdict::Drop(DropReason::BadIpHeader));
         }
     }
+}
+
+/// Whatever the provider's instances send, only answers of the two live flows reach the consumer; and nothing panics.
+#[test]
+fn mutated_packets_reach_nobody_whom_they_should_not() {
+    let mut topology = Topology::w1();
+    topology.resource().protocols.icmp = true;
+    for group in [Topology::ENDPOINT_GROUP, Topology::TARGET_GROUP] {
+        topology.group(group).ingress.push(any_from("0.0.0.0/0"));
+    }
+    // This endpoint answers ping itself: smoltcp gets what the security group admits.
+    let own = ResourceIdx::new(1, 0);
+    let mut silent = topology.resource().clone();
+    silent.protocols.icmp = false;
+    topology.config.resources.insert(own, silent);
+    topology.interface(Topology::ENDPOINT_A).role = Role::Endpoint {
+        resource: own,
+        gateway: Topology::GATEWAY_A,
+    };
+    let mut world = World::new(&topology);
+    let connection = Connection::open(&mut world, 41234);
+    let echo = world.deliver(A, &echo_request(EC2, ENDPOINT, 0), B).tuple();
+    let (gateway, id) = (echo.src.octets_v4().unwrap(), echo.src_port);
+    let options = |packet: PacketBuilder, words: usize| {
+        let mut packet = packet.build();
+        packet.bytes.splice(20..20, vec![1; 4 * words]);
+        packet.bytes[0] += words as u8;
+        packet.bytes[3] += 4 * words as u8;
+        packet
+    };
+    let quoted = tcp(connection.gateway, (EC2, 80));
+    let of_provider = [
+        connection
+            .inbound(ACK, 5001, 1001)
+            .payload(&[7; 60])
+            .build(),
+        connection
+            .inbound(ACK, 5001, 1001)
+            .payload(&[7; 60])
+            .gso(500)
+            .build(),
+        options(connection.inbound(ACK, 5001, 1001), 3),
+        echo_reply(EC2, gateway, id).build(),
+        echo_request(EC2, gateway, id).build(),
+        forged_error(EC2, connection.gateway.0, &quoted),
+        udp((EC2, 80), connection.gateway).build(),
+    ];
+    let of_consumer = [
+        tcp((EC2, 5), (ENDPOINT, 80)).mss(9000).build(),
+        options(echo_request(EC2, Topology::ENDPOINT_A_ADDRESS, 0), 4),
+        echo_request(EC2, Topology::ENDPOINT_A_ADDRESS, 9)
+            .payload(&[1; 99])
+            .build(),
+        udp((EC2, 5), (NEIGHBOUR, 6))
+            .payload(&[1; 99])
+            .gso(50)
+            .build(),
+        forged_error(EC2, ENDPOINT, &tcp((ENDPOINT, 80), (EC2, 41234))),
+    ];
+    let mut random = 88_172_645_463_325_252_u64;
+    let mut next = |below: usize| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        (random >> 11) as usize % below
+    };
+    let (mut answers, mut answered) = (0, 0);
+    // Which the consumer has opened connections from.
+    let mut ports = HashSet::from([41234]);
+    for round in 0..60_000 {
+        let provider = round % 2 == 0;
+        let from = match (provider, next(8)) {
+            (true, 0) => Topology::EC2_B2,
+            (true, _) => B,
+            (false, 0) => Topology::EC2_A2,
+            (false, _) => A,
+        };
+        let mut packet = match provider {
+            true => of_provider[next(of_provider.len())].clone(),
+            false => of_consumer[next(of_consumer.len())].clone(),
+        };
+        for _ in 0..next(4) {
+            let at = next(packet.bytes.len().min(64));
+            packet.bytes[at] = next(256) as u8;
+        }
+        if next(4) == 0 {
+            packet.vnet.gso_type = next(6) as u8;
+            packet.vnet.gso_size = next(65_536) as u16;
+            packet.vnet.csum_start = next(64) as u16;
+            packet.vnet.flags = next(4) as u8;
+        }
+        let outcome = world.send_packet(from, packet.clone());
+        if provider
+            && matches!(outcome.verdict, Verdict::Forward(to) if to == A || to == Topology::EC2_A2)
+        {
+            assert_eq!(
+                (from, outcome.verdict),
+                (B, Verdict::Forward(A)),
+                "{packet:?}"
+            );
+            let headers = outcome.packet.headers().unwrap();
+            let (src, dst) = (
+                headers.tuple.src.octets_v4().unwrap(),
+                headers.tuple.dst.octets_v4().unwrap(),
+            );
+            assert_eq!((src, dst), (ENDPOINT, EC2), "{packet:?}");
+            assert_ne!(headers.transport, Transport::EchoRequest, "{packet:?}");
+            if let Transport::Tcp(segment) = headers.transport {
+                assert!(ports.contains(&headers.tuple.dst_port), "{packet:?}");
+                assert!(!segment.opens(), "{packet:?}");
+            }
+            answers += 1;
+        }
+        if !provider && outcome.verdict == Verdict::Forward(B) {
+            ports.insert(packet.tuple().src_port);
+        }
+        answered += usize::from(outcome.verdict == Verdict::Answered);
+    }
+    assert!(answers > 1000 && answered > 1000, "{answers} {answered}");
 }
