@@ -63,7 +63,9 @@ subject_pid='' server_pid='' made=()
 
 cleanup() {
   local code=$? name
-  trap - EXIT INT TERM HUP
+  trap - EXIT
+  # A second Ctrl-C must not end this half-way.
+  trap '' INT TERM HUP
   set +e
   stop_subject
   [[ -z $server_pid ]] || kill "$server_pid" 2>/dev/null

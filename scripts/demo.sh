@@ -58,7 +58,9 @@ daemon='' captures=() namespaces_up=false
 
 cleanup() {
   local code=$? pid
-  trap - EXIT INT TERM HUP
+  trap - EXIT
+  # A second Ctrl-C must not end this half-way.
+  trap '' INT TERM HUP
   set +e
   for pid in "${captures[@]}"; do kill "$pid" 2>/dev/null; done
   if $keep && ((code == 0)); then
