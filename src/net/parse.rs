@@ -44,9 +44,9 @@ pub enum ParseError {
     IcmpType,
 }
 
-/// The smallest TCP segment size of a super-packet, in bytes: what a path of MTU 576 leaves beside 80 bytes of
-/// headers. Less only multiplies packets.
-pub const MIN_TCP_GSO_SIZE: u16 = 496;
+/// The smallest TCP segment size of a super-packet, in bytes: what Linux's smallest path MTU (`net.ipv4.route.min_pmtu`, 552)
+/// leaves beside 80 bytes of headers, as timestamps and selective acknowledgements make them. Less only multiplies packets.
+pub const MIN_TCP_GSO_SIZE: u16 = 472;
 /// The most datagrams that one UDP super-packet may hold (Linux's `UDP_MAX_SEGMENTS`).
 pub const MAX_UDP_SEGMENTS: usize = 128;
 

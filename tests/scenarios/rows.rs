@@ -119,12 +119,12 @@ fn vnet_rows() -> Vec<Row> {
         ),
         row(
             "gso_size just below the floor",
-            forged(|v| v.gso_size = 495),
+            forged(|v| v.gso_size = 471),
             dropped(VnetGsoSize),
         ),
         row(
             "gso_size at the floor",
-            forged(|v| v.gso_size = 496),
+            forged(|v| v.gso_size = 472),
             Verdict::Forward(B),
         ),
         row(
