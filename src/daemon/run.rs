@@ -19,8 +19,9 @@ use crate::dataplane::{Dataplane, Settings};
 use crate::io::{Clock, IoEvent, Offload, WorkerOptions, Workers};
 use crate::template::{Note, Output, Stack};
 
-/// How many flows may live at once; a single interface gets half of them, a million.
-const MAX_FLOWS: usize = 1 << 21;
+/// How many flows may live at once. A single interface gets half of them at most, which is half of the ports that a gateway's
+/// interface of 16 addresses has towards one target: so nobody can exhaust those alone.
+const MAX_FLOWS: usize = 1 << 20;
 
 /// Runs `spec` until a signal ends it. `ready` is called once, when packets can flow.
 pub fn run(spec: Spec, ready: impl FnOnce(&view::Topology) -> Result<()>) -> Result<()> {
