@@ -33,7 +33,39 @@ impl fmt::Display for Named {
     }
 }
 
-/// A refused command. The control state is as it was.
+/// All that is wrong with a refused command; never empty. The control state is as it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ControlErrors(pub(super) Vec<ControlError>);
+
+impl ControlErrors {
+    /// Each of them, in no order that means anything.
+    pub fn iter(&self) -> impl Iterator<Item = &ControlError> {
+        self.0.iter()
+    }
+}
+
+impl From<ControlError> for ControlErrors {
+    fn from(error: ControlError) -> Self {
+        Self(vec![error])
+    }
+}
+
+/// One line each.
+impl fmt::Display for ControlErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, error) in self.0.iter().enumerate() {
+            if i > 0 {
+                f.write_str("\n")?;
+            }
+            error.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ControlErrors {}
+
+/// One thing that is wrong with a command.
 ///
 /// A `property` field is the path of the CloudFormation property at fault, see [`ControlError::property`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

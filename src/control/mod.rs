@@ -1,10 +1,11 @@
 //! The control plane: what the operator wants, in AWS's words.
 //!
-//! Invariant: a [`ControlState`] changes only by a [`Command`], which happens as a whole or is refused with a
-//! [`ControlError`]; what stands in it is valid, and every reference in it resolves. [`compile`] makes the data plane's
+//! Invariant: a [`ControlState`] changes only by a [`Command`], which happens as a whole or is refused with
+//! [`ControlErrors`]; what stands in it is valid, and every reference in it resolves. [`compile`] makes the data plane's
 //! configuration of it: pure, and equal for equal commands.
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, unsafe_code)]
 
+mod checks;
 pub mod command;
 mod compile;
 mod error;
@@ -17,7 +18,7 @@ mod store;
 
 pub use command::{Command, Created};
 pub use compile::compile;
-pub use error::{ControlError, Named};
+pub use error::{ControlError, ControlErrors, Named};
 pub use id::Owner;
 pub use model::*;
 pub use state::ControlState;

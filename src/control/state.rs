@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::command::{Command, Created};
-use super::error::{ControlError, Named};
+use super::error::{ControlError, ControlErrors, Named};
 use super::id::*;
 use super::model::*;
 use super::store::Store;
@@ -62,7 +62,10 @@ impl ControlState {
     }
 
     /// Does what `command` says, or changes nothing.
-    pub fn execute(&mut self, command: Command) -> Result<Created, ControlError> {
+    ///
+    /// # Errors
+    /// All that is wrong with the command, as far as one thing can be judged without another that is wrong.
+    pub fn execute(&mut self, command: Command) -> Result<Created, ControlErrors> {
         match command {
             Command::CreateVpc(command) => self.create_vpc(command).map(Created::Vpc),
             Command::CreateSubnet(command) => self.create_subnet(command).map(Created::Subnet),

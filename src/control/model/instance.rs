@@ -5,8 +5,9 @@ use std::net::Ipv4Addr;
 use super::network_interface::{Holder, Place};
 use super::{Attachment, Tags};
 use crate::control::ControlState;
+use crate::control::checks::All;
 use crate::control::command::RunInstance;
-use crate::control::error::ControlError;
+use crate::control::error::{ControlError, ControlErrors};
 use crate::control::id::{InstanceId, NetworkInterfaceId, SubnetId, VpcId};
 
 /// An EC2 instance.
@@ -41,19 +42,22 @@ impl ControlState {
     pub(in crate::control) fn run_instance(
         &mut self,
         command: RunInstance,
-    ) -> Result<InstanceId, ControlError> {
+    ) -> Result<InstanceId, ControlErrors> {
         let token = command.client_token;
         self.fresh::<InstanceId>(&token)?;
         let subnet = self.subnets.require(command.subnet_id, "SubnetId")?;
         let vpc = self.vpcs.require(subnet.vpc_id, "SubnetId")?;
         let subnet_name = format!("subnet {}", self.named_subnet(command.subnet_id));
-        let groups = self.groups_for(vpc, &command.security_group_ids, &subnet_name)?;
         let (given, property) = match &command.private_ip_address {
             Some(given) => (Some(given.as_str()), "PrivateIpAddress"),
             None => (None, "SubnetId"),
         };
-        let private_ip_address = self.choose_address(subnet, given, property)?;
-        let namespace = self.namespace(command.namespace, &command.tags, &token)?;
+        let (groups, private_ip_address, namespace) = (
+            self.groups_for(vpc, &command.security_group_ids, &subnet_name),
+            self.choose_address(subnet, given, property),
+            self.namespace(command.namespace, &command.tags, &token),
+        )
+            .all()?;
         let vpc_id = vpc.vpc_id;
         let availability_zone = subnet.availability_zone.clone();
         let place = Place::new(subnet, vec![private_ip_address]);

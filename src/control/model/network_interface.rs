@@ -3,7 +3,8 @@
 use std::net::Ipv4Addr;
 
 use super::{Subnet, Vpc};
-use crate::control::error::{ControlError, Named};
+use crate::control::checks::each;
+use crate::control::error::{ControlError, ControlErrors, Named};
 use crate::control::id::*;
 use crate::control::ipam::Unavailable;
 use crate::control::{ControlState, parse};
@@ -190,20 +191,23 @@ impl ControlState {
         &self,
         vpc: &Vpc,
         given: &[SubnetId],
-    ) -> Result<Vec<&Subnet>, ControlError> {
+    ) -> Result<Vec<&Subnet>, ControlErrors> {
         if given.is_empty() {
             return Err(ControlError::Missing {
                 property: "SubnetIds".to_owned(),
                 wanted: "name at least one subnet",
-            });
+            }
+            .into());
         }
-        let mut subnets: Vec<&Subnet> = Vec::with_capacity(given.len());
-        for (index, subnet_id) in given.iter().enumerate() {
+        each(given.iter().enumerate().map(|(index, subnet_id)| {
             let property = parse::item("SubnetIds", index);
             let subnet = self.subnet_of(vpc, *subnet_id, &property)?;
-            let same_zone =
-                |earlier: &&&Subnet| earlier.availability_zone == subnet.availability_zone;
-            if let Some(first) = subnets.iter().find(same_zone) {
+            let same_zone = |earlier: &&Subnet| {
+                earlier.vpc_id == vpc.vpc_id
+                    && earlier.availability_zone == subnet.availability_zone
+            };
+            let mut earlier = given.iter().take(index).filter_map(|id| self.subnet(id));
+            if let Some(first) = earlier.find(same_zone) {
                 return Err(ControlError::DuplicateSubnetsInSameZone {
                     property,
                     first: self.named_subnet(first.subnet_id),
@@ -211,9 +215,8 @@ impl ControlState {
                     zone: subnet.availability_zone.clone(),
                 });
             }
-            subnets.push(subnet);
-        }
-        Ok(subnets)
+            Ok(subnet)
+        }))
     }
 
     fn subnet_of(

@@ -3,9 +3,10 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use super::Tags;
+use super::{ResourceGateway, Tags};
+use crate::control::checks::{All, each};
 use crate::control::command::{CreateResourceConfiguration, ResourceConfigurationDefinition};
-use crate::control::error::ControlError;
+use crate::control::error::{ControlError, ControlErrors};
 use crate::control::id::{Id, ResourceConfigurationId, ResourceGatewayId};
 use crate::control::{ControlState, parse};
 use crate::dataplane::config::{PortRange, Protocols, ResourceIdx};
@@ -52,22 +53,29 @@ pub enum ResourceConfigurationStatus {
     Active,
 }
 
+const GATEWAY: &str = "ResourceGatewayId";
+
+/// The protocols and ports that are offered.
+type Offer = (Protocols, Vec<PortRange>);
+/// The gateway, and the address behind it.
+type Target = (ResourceGatewayId, Ipv4Addr);
+/// What is offered, where it leads, and how long a flow may be idle.
+type Single = (Offer, Target, Option<Duration>);
+
 impl ControlState {
     pub(in crate::control) fn create_resource_configuration(
         &mut self,
         command: CreateResourceConfiguration,
-    ) -> Result<ResourceConfigurationId, ControlError> {
+    ) -> Result<ResourceConfigurationId, ControlErrors> {
         self.fresh::<ResourceConfigurationId>(&command.client_token)?;
-        self.check_configuration_name(&command.name)?;
-        check_type(&command.resource_configuration_type)?;
-        check_protocol_type(command.protocol_type.as_deref())?;
-        let protocols = protocols(command.protocols.as_deref())?;
-        let port_ranges = port_ranges(&command.port_ranges, protocols)?;
-        let idle_timeout = command.idle_timeout.map(idle_timeout).transpose()?;
-        let (resource_gateway_id, ip_resource) = self.target(
-            command.resource_gateway_id,
-            command.resource_configuration_definition,
-        )?;
+        // Another type would have other properties: they are judged only when it is right.
+        let single = check_type(&command.resource_configuration_type)
+            .map_err(ControlErrors::from)
+            .and_then(|()| self.single(&command));
+        let ((), (offer, target, idle_timeout)) =
+            (self.check_configuration_name(&command.name), single).all()?;
+        let (protocols, port_ranges) = offer;
+        let (resource_gateway_id, ip_resource) = target;
 
         let id = self.mint.mint(&self.owner, &command.client_token);
         self.configuration_names.insert(command.name.clone(), id);
@@ -105,28 +113,54 @@ impl ControlState {
         }
     }
 
+    /// What a configuration of type SINGLE says: what is offered, where it leads, and for how long a flow may be idle.
+    fn single(&self, command: &CreateResourceConfiguration) -> Result<Single, ControlErrors> {
+        let ((), offer, target, idle_timeout) = (
+            check_protocol_type(command.protocol_type.as_deref()),
+            offer(command),
+            self.target(command),
+            command.idle_timeout.map(idle_timeout).transpose(),
+        )
+            .all()?;
+        Ok((offer, target, idle_timeout))
+    }
+
     /// The gateway, and the address behind it.
-    fn target(
+    fn target(&self, command: &CreateResourceConfiguration) -> Result<Target, ControlErrors> {
+        let (gateway, target) = (
+            self.gateway_of(command),
+            ip_resource(command.resource_configuration_definition.as_ref()),
+        )
+            .all()?;
+        self.check_target(gateway, target)?;
+        Ok((gateway.id, target))
+    }
+
+    fn gateway_of(
         &self,
-        gateway_id: Option<ResourceGatewayId>,
-        definition: Option<ResourceConfigurationDefinition>,
-    ) -> Result<(ResourceGatewayId, Ipv4Addr), ControlError> {
-        const PROPERTY: &str = "ResourceGatewayId";
-        let gateway_id = gateway_id.ok_or_else(|| ControlError::Missing {
-            property: PROPERTY.to_owned(),
-            wanted: "type SINGLE is reached through a gateway",
-        })?;
-        let target = ip_resource(definition)?;
-        let gateway = self.resource_gateways.require(gateway_id, PROPERTY)?;
-        let vpc = self.vpcs.require(gateway.vpc_identifier, PROPERTY)?;
-        if !is_private(target) {
-            return Err(ControlError::TargetNotPrivate { given: target });
-        }
+        command: &CreateResourceConfiguration,
+    ) -> Result<&ResourceGateway, ControlError> {
+        let gateway_id = command
+            .resource_gateway_id
+            .ok_or_else(|| ControlError::Missing {
+                property: GATEWAY.to_owned(),
+                wanted: "type SINGLE is reached through a gateway",
+            })?;
+        self.resource_gateways.require(gateway_id, GATEWAY)
+    }
+
+    /// Is it an address of the gateway's VPC?
+    fn check_target(
+        &self,
+        gateway: &ResourceGateway,
+        target: Ipv4Addr,
+    ) -> Result<(), ControlError> {
+        let vpc = self.vpcs.require(gateway.vpc_identifier, GATEWAY)?;
         match vpc.cidr_block.contains(&target) {
-            true => Ok((gateway_id, target)),
+            true => Ok(()),
             false => Err(ControlError::TargetOutsideVpc {
                 given: target,
-                gateway: self.named_resource_gateway(gateway_id),
+                gateway: self.named_resource_gateway(gateway.id),
                 vpc: self.named_vpc(vpc.vpc_id),
                 vpc_cidr: vpc.cidr_block,
             }),
@@ -134,9 +168,9 @@ impl ControlState {
     }
 }
 
-/// The address that a definition gives; the other kinds come later.
+/// The private address that a definition gives; the other kinds come later.
 fn ip_resource(
-    definition: Option<ResourceConfigurationDefinition>,
+    definition: Option<&ResourceConfigurationDefinition>,
 ) -> Result<Ipv4Addr, ControlError> {
     const PROPERTY: &str = "ResourceConfigurationDefinition";
     let not_yet = |kind: &str| ControlError::NotYet {
@@ -146,7 +180,11 @@ fn ip_resource(
     };
     match definition {
         Some(ResourceConfigurationDefinition::IpResource(given)) => {
-            parse::ipv4_address(&format!("{PROPERTY}.IpResource"), &given)
+            let target = parse::ipv4_address(&format!("{PROPERTY}.IpResource"), given)?;
+            match is_private(target) {
+                true => Ok(target),
+                false => Err(ControlError::TargetNotPrivate { given: target }),
+            }
         }
         Some(ResourceConfigurationDefinition::DnsResource { .. }) => Err(not_yet("DnsResource")),
         Some(ResourceConfigurationDefinition::ArnResource(_)) => Err(not_yet("ArnResource")),
@@ -195,7 +233,7 @@ fn check_protocol_type(given: Option<&str>) -> Result<(), ControlError> {
 }
 
 /// What is offered: what `Protocols` lists, or else TCP, which is AWS's only `ProtocolType`.
-fn protocols(listed: Option<&[String]>) -> Result<Protocols, ControlError> {
+fn protocols(listed: Option<&[String]>) -> Result<Protocols, ControlErrors> {
     const LIST: &str = "Metadata.privlink.Protocols";
     let mut protocols = Protocols {
         tcp: listed.is_none(),
@@ -206,28 +244,36 @@ fn protocols(listed: Option<&[String]>) -> Result<Protocols, ControlError> {
         return Err(ControlError::Missing {
             property: LIST.to_owned(),
             wanted: "list at least one of TCP, UDP and ICMP",
-        });
-    }
-    for (index, name) in listed.unwrap_or_default().iter().enumerate() {
-        let property = parse::item(LIST, index);
-        let given = name.clone();
-        let offered = match name.as_str() {
-            "TCP" => &mut protocols.tcp,
-            "UDP" => &mut protocols.udp,
-            "ICMP" => &mut protocols.icmp,
-            _ => {
-                return Err(ControlError::Malformed {
-                    property,
-                    given,
-                    wanted: "one of TCP, UDP and ICMP",
-                    example: "TCP",
-                });
-            }
-        };
-        if std::mem::replace(offered, true) {
-            return Err(ControlError::Repeated { property, given });
         }
+        .into());
     }
+    each(
+        listed
+            .unwrap_or_default()
+            .iter()
+            .enumerate()
+            .map(|(index, name)| {
+                let property = parse::item(LIST, index);
+                let given = name.clone();
+                let offered = match name.as_str() {
+                    "TCP" => &mut protocols.tcp,
+                    "UDP" => &mut protocols.udp,
+                    "ICMP" => &mut protocols.icmp,
+                    _ => {
+                        return Err(ControlError::Malformed {
+                            property,
+                            given,
+                            wanted: "one of TCP, UDP and ICMP",
+                            example: "TCP",
+                        });
+                    }
+                };
+                if std::mem::replace(offered, true) {
+                    return Err(ControlError::Repeated { property, given });
+                }
+                Ok(())
+            }),
+    )?;
     Ok(protocols)
 }
 
@@ -236,26 +282,32 @@ fn idle_timeout(seconds: i64) -> Result<Duration, ControlError> {
     parse::number(PROPERTY, seconds, (1, 432_000), "1 to 432000 seconds").map(Duration::from_secs)
 }
 
-/// `PortRanges`; nothing but ICMP does without.
-fn port_ranges(given: &[String], protocols: Protocols) -> Result<Vec<PortRange>, ControlError> {
-    if given.is_empty() && (protocols.tcp || protocols.udp) {
+/// Protocols and `PortRanges`; nothing but ICMP does without ports.
+fn offer(command: &CreateResourceConfiguration) -> Result<Offer, ControlErrors> {
+    let (protocols, port_ranges) = (
+        protocols(command.protocols.as_deref()),
+        port_ranges(&command.port_ranges),
+    )
+        .all()?;
+    if port_ranges.is_empty() && (protocols.tcp || protocols.udp) {
         return Err(ControlError::Missing {
             property: "PortRanges".to_owned(),
             wanted: "list the ports on offer, for example 443 or 1-65535",
-        });
+        }
+        .into());
     }
-    given
-        .iter()
-        .enumerate()
-        .map(|(index, text)| {
-            port_range(text).ok_or_else(|| ControlError::Malformed {
-                property: parse::item("PortRanges", index),
-                given: text.clone(),
-                wanted: "a port or a range of ports from 1 to 65535",
-                example: "443 or 1-65535",
-            })
+    Ok((protocols, port_ranges))
+}
+
+fn port_ranges(given: &[String]) -> Result<Vec<PortRange>, ControlErrors> {
+    each(given.iter().enumerate().map(|(index, text)| {
+        port_range(text).ok_or_else(|| ControlError::Malformed {
+            property: parse::item("PortRanges", index),
+            given: text.clone(),
+            wanted: "a port or a range of ports from 1 to 65535",
+            example: "443 or 1-65535",
         })
-        .collect()
+    }))
 }
 
 fn port_range(text: &str) -> Option<PortRange> {

@@ -2,8 +2,9 @@
 
 use super::network_interface::{Holder, Place};
 use super::{Attachment, Tags, Vpc};
+use crate::control::checks::{All, each};
 use crate::control::command::CreateResourceGateway;
-use crate::control::error::ControlError;
+use crate::control::error::{ControlError, ControlErrors};
 use crate::control::id::{
     Id, NetworkInterfaceId, ResourceGatewayId, SecurityGroupId, SubnetId, VpcId,
 };
@@ -50,20 +51,17 @@ impl ControlState {
     pub(in crate::control) fn create_resource_gateway(
         &mut self,
         command: CreateResourceGateway,
-    ) -> Result<ResourceGatewayId, ControlError> {
+    ) -> Result<ResourceGatewayId, ControlErrors> {
         self.fresh::<ResourceGatewayId>(&command.client_token)?;
-        self.check_gateway_name(&command.name)?;
-        check_ip_address_type(command.ip_address_type.as_deref())?;
-        let per_eni: u8 = parse::number(
-            "Ipv4AddressesPerEni",
-            command.ipv4_addresses_per_eni.unwrap_or(16),
-            (1, 62),
-            "1 to 62",
-        )?;
         let vpc = self.vpcs.require(command.vpc_identifier, "VpcIdentifier")?;
         let vpc_name = format!("VPC {}", self.named_vpc(vpc.vpc_id));
-        let security_group_ids = self.groups_for(vpc, &command.security_group_ids, &vpc_name)?;
-        let places = self.gateway_places(vpc, &command.subnet_ids, per_eni)?;
+        let ((), (), security_group_ids, (per_eni, places)) = (
+            self.check_gateway_name(&command.name),
+            check_ip_address_type(command.ip_address_type.as_deref()),
+            self.groups_for(vpc, &command.security_group_ids, &vpc_name),
+            self.gateway_places(vpc, &command),
+        )
+            .all()?;
 
         let id: ResourceGatewayId = self.mint.mint(&self.owner, &command.client_token);
         let holder = Holder {
@@ -107,14 +105,20 @@ impl ControlState {
         }
     }
 
-    /// A place with a block of addresses in each subnet.
+    /// How many addresses an interface has, and a place with a block of so many in each subnet.
     fn gateway_places(
         &self,
         vpc: &Vpc,
-        subnet_ids: &[SubnetId],
-        per_eni: u8,
-    ) -> Result<Vec<Place>, ControlError> {
-        let subnets = self.subnets_for(vpc, subnet_ids)?;
+        command: &CreateResourceGateway,
+    ) -> Result<(u8, Vec<Place>), ControlErrors> {
+        let per_eni = parse::number(
+            "Ipv4AddressesPerEni",
+            command.ipv4_addresses_per_eni.unwrap_or(16),
+            (1, 62),
+            "1 to 62",
+        );
+        let subnets = self.subnets_for(vpc, &command.subnet_ids);
+        let (per_eni, subnets): (u8, _) = (per_eni, subnets).all()?;
         let count = usize::from(per_eni);
         let places = subnets.iter().enumerate().map(|(index, subnet)| {
             let property = parse::item("SubnetIds", index);
@@ -123,7 +127,7 @@ impl ControlState {
                 None => Err(self.exhausted(subnet, count, &property)),
             }
         });
-        places.collect()
+        Ok((per_eni, each(places)?))
     }
 }
 

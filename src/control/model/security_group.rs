@@ -5,8 +5,9 @@ use std::fmt;
 use ipnet::IpNet;
 
 use super::{Tags, Vpc};
+use crate::control::checks::{All, each};
 use crate::control::command::CreateSecurityGroup;
-use crate::control::error::ControlError;
+use crate::control::error::{ControlError, ControlErrors};
 use crate::control::id::{SecurityGroupId, SecurityGroupRuleId, VpcId};
 use crate::control::{ControlState, parse};
 use crate::dataplane::config::{GroupIdx, Traffic};
@@ -94,7 +95,7 @@ impl ControlState {
     pub(in crate::control) fn create_security_group(
         &mut self,
         command: CreateSecurityGroup,
-    ) -> Result<SecurityGroupId, ControlError> {
+    ) -> Result<SecurityGroupId, ControlErrors> {
         let token = command.client_token;
         self.fresh::<SecurityGroupId>(&token)?;
         let vpc = self.vpcs.require(command.vpc_id, "VpcId")?;
@@ -105,7 +106,8 @@ impl ControlState {
                 name,
                 by: self.named_security_group(*by),
                 vpc: self.named_vpc(vpc.vpc_id),
-            });
+            }
+            .into());
         }
         let mut group = self.empty_group(command.vpc_id, &token);
         group.group_name = name;
@@ -170,19 +172,20 @@ impl ControlState {
         vpc: &Vpc,
         given: &[SecurityGroupId],
         what: &str,
-    ) -> Result<Vec<SecurityGroupId>, ControlError> {
+    ) -> Result<Vec<SecurityGroupId>, ControlErrors> {
         const PROPERTY: &str = "SecurityGroupIds";
         if given.is_empty() {
             return Ok(vec![vpc.default_security_group]);
         }
-        if given.len() > GROUPS_PER_INTERFACE {
-            return Err(ControlError::TooManyGroups {
+        let number = match given.len() <= GROUPS_PER_INTERFACE {
+            true => Ok(()),
+            false => Err(ControlError::TooManyGroups {
                 property: PROPERTY.to_owned(),
                 given: given.len(),
                 limit: GROUPS_PER_INTERFACE,
-            });
-        }
-        for (index, group_id) in given.iter().enumerate() {
+            }),
+        };
+        let groups = given.iter().enumerate().map(|(index, group_id)| {
             let property = parse::item(PROPERTY, index);
             let group = self.security_groups.require(*group_id, property.as_str())?;
             if group.vpc_id != vpc.vpc_id {
@@ -199,8 +202,10 @@ impl ControlState {
                     given: format!("security group {}", self.named_security_group(*group_id)),
                 });
             }
-        }
-        Ok(given.to_vec())
+            Ok(*group_id)
+        });
+        let ((), groups) = (number, each(groups)).all()?;
+        Ok(groups)
     }
 }
 

@@ -3,8 +3,9 @@
 use ipnet::IpNet;
 
 use super::{RULES_PER_DIRECTION, RulePeer, SecurityGroup, SecurityGroupRule};
+use crate::control::checks::All;
 use crate::control::command::{AuthorizeSecurityGroupEgress, AuthorizeSecurityGroupIngress};
-use crate::control::error::{ControlError, Named};
+use crate::control::error::{ControlError, ControlErrors, Named};
 use crate::control::id::{SecurityGroupId, SecurityGroupRuleId};
 use crate::control::{ControlState, parse};
 use crate::dataplane::config::{PortRange, Traffic};
@@ -48,7 +49,7 @@ impl ControlState {
     pub(in crate::control) fn authorize_security_group_ingress(
         &mut self,
         command: AuthorizeSecurityGroupIngress,
-    ) -> Result<SecurityGroupRuleId, ControlError> {
+    ) -> Result<SecurityGroupRuleId, ControlErrors> {
         let permission = Permission {
             client_token: command.client_token,
             group_id: command.group_id,
@@ -67,7 +68,7 @@ impl ControlState {
     pub(in crate::control) fn authorize_security_group_egress(
         &mut self,
         command: AuthorizeSecurityGroupEgress,
-    ) -> Result<SecurityGroupRuleId, ControlError> {
+    ) -> Result<SecurityGroupRuleId, ControlErrors> {
         let permission = Permission {
             client_token: command.client_token,
             group_id: command.group_id,
@@ -91,23 +92,26 @@ impl ControlState {
         words: &Words,
         replaces_default: bool,
         rules: impl Fn(&mut SecurityGroup) -> &mut Vec<SecurityGroupRule>,
-    ) -> Result<SecurityGroupRuleId, ControlError> {
+    ) -> Result<SecurityGroupRuleId, ControlErrors> {
         self.fresh::<SecurityGroupRuleId>(&permission.client_token)?;
         self.security_groups
             .require(permission.group_id, "GroupId")?;
-        let traffic = traffic(
-            &permission.ip_protocol,
-            permission.from_port,
-            permission.to_port,
-        )?;
-        let peer = self.rule_peer(&permission, words)?;
+        let (traffic, peer) = (
+            traffic(
+                &permission.ip_protocol,
+                permission.from_port,
+                permission.to_port,
+            ),
+            self.rule_peer(&permission, words),
+        )
+            .all()?;
         let group = self.named_security_group(permission.group_id);
         let Some(rules) = self
             .security_groups
             .find_mut(&permission.group_id)
             .map(rules)
         else {
-            return Err(ControlError::not_found(permission.group_id, "GroupId"));
+            return Err(ControlError::not_found(permission.group_id, "GroupId").into());
         };
         let stays = |rule: &SecurityGroupRule| !(replaces_default && rule.is_default);
         let kept = rules.iter().filter(|rule| stays(rule));
@@ -213,7 +217,7 @@ fn check_room<'r>(
 }
 
 /// `IpProtocol`, `FromPort` and `ToPort` as the packets they speak of.
-fn traffic(protocol: &str, from: Option<i64>, to: Option<i64>) -> Result<Traffic, ControlError> {
+fn traffic(protocol: &str, from: Option<i64>, to: Option<i64>) -> Result<Traffic, ControlErrors> {
     match protocol {
         "-1" => return Ok(Traffic::All),
         "tcp" | "6" => return ports(from, to).map(Traffic::Tcp),
@@ -233,18 +237,16 @@ fn traffic(protocol: &str, from: Option<i64>, to: Option<i64>) -> Result<Traffic
         }
         _ => {}
     }
-    protocol
-        .parse()
-        .map(Traffic::Protocol)
-        .map_err(|_| ControlError::Malformed {
-            property: "IpProtocol".to_owned(),
-            given: protocol.to_owned(),
-            wanted: "a protocol: tcp, udp, icmp, icmpv6, a number from 0 to 255, or -1 for all",
-            example: "tcp",
-        })
+    let number = protocol.parse().map_err(|_| ControlError::Malformed {
+        property: "IpProtocol".to_owned(),
+        given: protocol.to_owned(),
+        wanted: "a protocol: tcp, udp, icmp, icmpv6, a number from 0 to 255, or -1 for all",
+        example: "tcp",
+    })?;
+    Ok(Traffic::Protocol(number))
 }
 
-fn ports(from: Option<i64>, to: Option<i64>) -> Result<PortRange, ControlError> {
+fn ports(from: Option<i64>, to: Option<i64>) -> Result<PortRange, ControlErrors> {
     let port = |property: &str, given: Option<i64>| {
         let given = required(
             property,
@@ -253,18 +255,19 @@ fn ports(from: Option<i64>, to: Option<i64>) -> Result<PortRange, ControlError> 
         )?;
         parse::number(property, given, (0, u16::MAX), "0 to 65535")
     };
-    let (first, last) = (port("FromPort", from)?, port("ToPort", to)?);
+    let (first, last) = (port("FromPort", from), port("ToPort", to)).all()?;
     match first <= last {
         true => Ok(PortRange { first, last }),
         false => Err(ControlError::OutOfRange {
             property: "ToPort".to_owned(),
             given: last.to_string(),
             wanted: "FromPort or more",
-        }),
+        }
+        .into()),
     }
 }
 
-fn icmp(kind: Option<i64>, code: Option<i64>) -> Result<(Option<u8>, Option<u8>), ControlError> {
+fn icmp(kind: Option<i64>, code: Option<i64>) -> Result<(Option<u8>, Option<u8>), ControlErrors> {
     let number = |property: &str, given: Option<i64>| match required(
         property,
         given,
@@ -273,12 +276,13 @@ fn icmp(kind: Option<i64>, code: Option<i64>) -> Result<(Option<u8>, Option<u8>)
         -1 => Ok(None),
         given => parse::number(property, given, (0, u8::MAX), "0 to 255, or -1 for any").map(Some),
     };
-    match (number("FromPort", kind)?, number("ToPort", code)?) {
+    match (number("FromPort", kind), number("ToPort", code)).all()? {
         (None, Some(code)) => Err(ControlError::Combination {
             property: "ToPort".to_owned(),
             what: format!("code {code} of every ICMP type"),
             wanted: "every type (FromPort -1) goes with every code (ToPort -1)",
-        }),
+        }
+        .into()),
         numbers => Ok(numbers),
     }
 }

@@ -5,8 +5,9 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 
 use super::{Tags, Vpc};
+use crate::control::checks::All;
 use crate::control::command::CreateSubnet;
-use crate::control::error::ControlError;
+use crate::control::error::{ControlError, ControlErrors};
 use crate::control::id::{SubnetId, VpcId};
 use crate::control::ipam::AddressPool;
 use crate::control::{ControlState, parse};
@@ -46,16 +47,15 @@ impl ControlState {
     pub(in crate::control) fn create_subnet(
         &mut self,
         command: CreateSubnet,
-    ) -> Result<SubnetId, ControlError> {
+    ) -> Result<SubnetId, ControlErrors> {
         let token = command.client_token;
         self.fresh::<SubnetId>(&token)?;
         let vpc = self.vpcs.require(command.vpc_id, "VpcId")?;
-        let cidr_block = parse::ipv4_range("CidrBlock", &command.cidr_block)?;
-        if !(16..=28).contains(&cidr_block.prefix_len()) {
-            return Err(ControlError::SubnetRange { given: cidr_block });
-        }
-        self.check_range(vpc, cidr_block)?;
-        let availability_zone = self.zone(command.availability_zone)?;
+        let (cidr_block, availability_zone) = (
+            self.range(vpc, &command.cidr_block),
+            self.zone(command.availability_zone),
+        )
+            .all()?;
         let subnet = Subnet {
             subnet_id: self.mint.mint(&self.owner, &token),
             vpc_id: command.vpc_id,
@@ -74,8 +74,12 @@ impl ControlState {
         Ok(subnet_id)
     }
 
-    /// Is `range` inside the VPC's, and does it overlap no other subnet?
-    fn check_range(&self, vpc: &Vpc, range: Ipv4Net) -> Result<(), ControlError> {
+    /// A range inside the VPC's that overlaps no other subnet.
+    fn range(&self, vpc: &Vpc, given: &str) -> Result<Ipv4Net, ControlError> {
+        let range = parse::ipv4_range("CidrBlock", given)?;
+        if !(16..=28).contains(&range.prefix_len()) {
+            return Err(ControlError::SubnetRange { given: range });
+        }
         if !vpc.cidr_block.contains(&range) {
             return Err(ControlError::SubnetOutsideVpc {
                 given: range,
@@ -85,7 +89,7 @@ impl ControlState {
             });
         }
         match self.overlapping(vpc, range) {
-            None => Ok(()),
+            None => Ok(range),
             Some(other) => Err(ControlError::SubnetConflict {
                 given: range,
                 other: self.named_subnet(other.subnet_id),

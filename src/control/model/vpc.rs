@@ -7,7 +7,7 @@ use ipnet::Ipv4Net;
 
 use super::Tags;
 use crate::control::command::CreateVpc;
-use crate::control::error::ControlError;
+use crate::control::error::{ControlError, ControlErrors};
 use crate::control::id::{SecurityGroupId, SubnetId, VpcId};
 use crate::control::{ControlState, parse};
 use crate::dataplane::config::VpcIdx;
@@ -48,12 +48,12 @@ impl ControlState {
     pub(in crate::control) fn create_vpc(
         &mut self,
         command: CreateVpc,
-    ) -> Result<VpcId, ControlError> {
+    ) -> Result<VpcId, ControlErrors> {
         let token = command.client_token;
         self.fresh::<VpcId>(&token)?;
         let cidr_block = parse::ipv4_range("CidrBlock", &command.cidr_block)?;
         if !(16..=28).contains(&cidr_block.prefix_len()) {
-            return Err(ControlError::VpcRange { given: cidr_block });
+            return Err(ControlError::VpcRange { given: cidr_block }.into());
         }
         let vpc_id = self.mint.mint(&self.owner, &token);
         let default = self.default_group(vpc_id, &token);

@@ -1,9 +1,12 @@
 //! A VPC endpoint: where a consumer VPC reaches a resource of another VPC.
 
+use std::net::Ipv4Addr;
+
 use super::network_interface::{Holder, Place};
-use super::{Attachment, Subnet, Tags};
+use super::{Attachment, Subnet, Tags, Vpc};
+use crate::control::checks::{All, each};
 use crate::control::command::CreateVpcEndpoint;
-use crate::control::error::ControlError;
+use crate::control::error::{ControlError, ControlErrors};
 use crate::control::id::*;
 use crate::control::{ControlState, parse};
 
@@ -91,16 +94,19 @@ impl ControlState {
     pub(in crate::control) fn create_vpc_endpoint(
         &mut self,
         command: CreateVpcEndpoint,
-    ) -> Result<VpcEndpointId, ControlError> {
+    ) -> Result<VpcEndpointId, ControlErrors> {
         self.fresh::<VpcEndpointId>(&command.client_token)?;
-        check_kind(&command)?;
+        // Another type would have other properties: they are judged only when it is right.
+        check_type(command.vpc_endpoint_type.as_deref())?;
         let vpc = self.vpcs.require(command.vpc_id, "VpcId")?;
-        let resource_configuration_id = self.reachable(&command)?;
         let vpc_name = format!("VPC {}", self.named_vpc(vpc.vpc_id));
-        let groups = self.groups_for(vpc, &command.security_group_ids, &vpc_name)?;
-        let subnets = self.subnets_for(vpc, &command.subnet_ids)?;
-        self.check_zones(&subnets, resource_configuration_id)?;
-        let places = self.endpoint_places(&subnets, &command.addresses)?;
+        let ((), (), groups, (resource_configuration_id, places)) = (
+            check_private_dns(&command),
+            check_ip_address_type(&command),
+            self.groups_for(vpc, &command.security_group_ids, &vpc_name),
+            self.endpoint_places(vpc, &command),
+        )
+            .all()?;
 
         let token = command.client_token;
         let vpc_endpoint_id: VpcEndpointId = self.mint.mint(&self.owner, &token);
@@ -153,7 +159,7 @@ impl ControlState {
         &self,
         subnets: &[&Subnet],
         configuration_id: ResourceConfigurationId,
-    ) -> Result<(), ControlError> {
+    ) -> Result<(), ControlErrors> {
         const PROPERTY: &str = "ResourceConfigurationArn";
         let configuration = self
             .resource_configurations
@@ -166,93 +172,103 @@ impl ControlState {
             .filter_map(|id| self.network_interface(id))
             .map(|interface| interface.availability_zone.as_str())
             .collect();
-        let stranger = |subnet: &&Subnet| !zones.contains(&subnet.availability_zone.as_str());
-        match subnets
-            .iter()
-            .position(stranger)
-            .and_then(|index| Some((index, subnets.get(index)?)))
-        {
-            None => Ok(()),
-            Some((index, subnet)) => Err(ControlError::NoGatewayInZone {
-                property: parse::item("SubnetIds", index),
-                subnet: self.named_subnet(subnet.subnet_id),
-                zone: subnet.availability_zone.clone(),
-                gateway: self.named_resource_gateway(gateway_id),
-                zones: zones.iter().map(|zone| (*zone).to_owned()).collect(),
-            }),
-        }
+        each(subnets.iter().enumerate().map(|(index, subnet)| {
+            match zones.contains(&subnet.availability_zone.as_str()) {
+                true => Ok(()),
+                false => Err(ControlError::NoGatewayInZone {
+                    property: parse::item("SubnetIds", index),
+                    subnet: self.named_subnet(subnet.subnet_id),
+                    zone: subnet.availability_zone.clone(),
+                    gateway: self.named_resource_gateway(gateway_id),
+                    zones: zones.iter().map(|zone| (*zone).to_owned()).collect(),
+                }),
+            }
+        }))?;
+        Ok(())
     }
 
-    /// A place per subnet, at the chosen address or else at a free one.
+    /// What the endpoint leads to, and a place per subnet, at the chosen address or else at a free one.
     fn endpoint_places(
         &self,
-        subnets: &[&Subnet],
-        chosen: &[(SubnetId, String)],
-    ) -> Result<Vec<Place>, ControlError> {
-        self.check_chosen(subnets, chosen)?;
+        vpc: &Vpc,
+        command: &CreateVpcEndpoint,
+    ) -> Result<(ResourceConfigurationId, Vec<Place>), ControlErrors> {
+        let subnets = (
+            self.reachable(command),
+            self.subnets_for(vpc, &command.subnet_ids),
+        )
+            .all()
+            .and_then(|(configuration_id, subnets)| {
+                self.check_zones(&subnets, configuration_id)?;
+                Ok((configuration_id, subnets))
+            });
+        let ((configuration_id, subnets), chosen) = (subnets, self.chosen(command)).all()?;
         let places = subnets.iter().enumerate().map(|(index, subnet)| {
-            let mut pinned = chosen.iter().enumerate();
-            let (given, property) = match pinned
-                .find(|(_, (subnet_id, _))| *subnet_id == subnet.subnet_id)
-            {
-                Some((at, (_, address))) => (Some(address.as_str()), parse::item(ADDRESSES, at)),
-                None => (None, parse::item("SubnetIds", index)),
+            let mut chosen = chosen.iter();
+            let address = match chosen.find(|(subnet_id, _)| *subnet_id == subnet.subnet_id) {
+                Some((_, address)) => *address,
+                None => self.choose_address(subnet, None, &parse::item("SubnetIds", index))?,
             };
-            let address = self.choose_address(subnet, given, &property)?;
-            Ok(Place::new(subnet, vec![address]))
+            Ok::<_, ControlError>(Place::new(subnet, vec![address]))
         });
-        places.collect()
+        Ok((configuration_id, each(places)?))
     }
 
-    /// Are addresses chosen in the endpoint's own subnets, and one in each at most?
-    fn check_chosen(
+    /// The chosen addresses: each free, in the endpoint's own subnets, and one in each at most.
+    fn chosen(
         &self,
-        subnets: &[&Subnet],
-        chosen: &[(SubnetId, String)],
-    ) -> Result<(), ControlError> {
-        for (index, (subnet_id, _)) in chosen.iter().enumerate() {
-            let property = parse::item(ADDRESSES, index);
-            let name = format!("subnet {}", self.named_subnet(*subnet_id));
-            if !subnets.iter().any(|subnet| subnet.subnet_id == *subnet_id) {
-                return Err(ControlError::Combination {
-                    property,
-                    what: format!("{name} has an address but is not among SubnetIds"),
-                    wanted: "add it there, or take the address away",
-                });
-            }
-            let mut earlier = chosen.iter().take(index);
-            if earlier.any(|(earlier, _)| earlier == subnet_id) {
-                return Err(ControlError::Repeated {
-                    property,
-                    given: name,
-                });
-            }
-        }
-        Ok(())
+        command: &CreateVpcEndpoint,
+    ) -> Result<Vec<(SubnetId, Ipv4Addr)>, ControlErrors> {
+        let chosen = &command.addresses;
+        each(
+            chosen
+                .iter()
+                .enumerate()
+                .map(|(index, (subnet_id, given))| {
+                    let property = parse::item(ADDRESSES, index);
+                    let name = format!("subnet {}", self.named_subnet(*subnet_id));
+                    if !command.subnet_ids.contains(subnet_id) {
+                        return Err(ControlError::Combination {
+                            property,
+                            what: format!("{name} has an address but is not among SubnetIds"),
+                            wanted: "add it there, or take the address away",
+                        });
+                    }
+                    let mut earlier = chosen.iter().take(index);
+                    if earlier.any(|(earlier, _)| earlier == subnet_id) {
+                        return Err(ControlError::Repeated {
+                            property,
+                            given: name,
+                        });
+                    }
+                    let subnet = self.subnets.require(*subnet_id, property.as_str())?;
+                    let address = self.choose_address(subnet, Some(given), &property)?;
+                    Ok((*subnet_id, address))
+                }),
+        )
     }
 }
 
-/// Refuses what is not there yet.
-fn check_kind(command: &CreateVpcEndpoint) -> Result<(), ControlError> {
-    check_type(command.vpc_endpoint_type.as_deref())?;
-    let (property, what, wanted) = match command.ip_address_type.as_deref() {
-        _ if command.private_dns_enabled == Some(true) => (
-            "PrivateDnsEnabled",
-            "PrivateDnsEnabled: true".to_owned(),
-            "false, and the endpoint's addresses",
-        ),
-        None | Some("ipv4") => return Ok(()),
-        Some(other) => (
-            "IpAddressType",
-            format!("IP address type {other} of an endpoint"),
-            "ipv4",
-        ),
-    };
-    Err(ControlError::NotYet {
-        property: property.to_owned(),
-        what,
-        wanted,
-    })
+fn check_private_dns(command: &CreateVpcEndpoint) -> Result<(), ControlError> {
+    match command.private_dns_enabled {
+        None | Some(false) => Ok(()),
+        Some(true) => Err(ControlError::NotYet {
+            property: "PrivateDnsEnabled".to_owned(),
+            what: "PrivateDnsEnabled: true".to_owned(),
+            wanted: "false, and the endpoint's addresses",
+        }),
+    }
+}
+
+fn check_ip_address_type(command: &CreateVpcEndpoint) -> Result<(), ControlError> {
+    match command.ip_address_type.as_deref() {
+        None | Some("ipv4") => Ok(()),
+        Some(other) => Err(ControlError::NotYet {
+            property: "IpAddressType".to_owned(),
+            what: format!("IP address type {other} of an endpoint"),
+            wanted: "ipv4",
+        }),
+    }
 }
 
 fn check_type(given: Option<&str>) -> Result<(), ControlError> {

@@ -29,11 +29,19 @@ impl Account {
 
     /// Executes what must be refused; the state must stay as it was.
     #[track_caller]
-    fn refused(&mut self, command: Command) -> ControlError {
+    fn refused_for(&mut self, command: Command) -> Vec<ControlError> {
         let before = format!("{:?}", self.state);
-        let error = self.state.execute(command).unwrap_err();
-        assert_eq!(before, format!("{:?}", self.state), "{error}");
-        error
+        let errors = self.state.execute(command).unwrap_err();
+        assert_eq!(before, format!("{:?}", self.state), "{errors}");
+        errors.iter().cloned().collect()
+    }
+
+    /// Executes what must be refused for one reason.
+    #[track_caller]
+    fn refused(&mut self, command: Command) -> ControlError {
+        let mut errors = self.refused_for(command);
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        errors.remove(0)
     }
 
     #[track_caller]

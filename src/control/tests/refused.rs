@@ -184,10 +184,10 @@ fn a_rule_that_says_nothing_sensible() {
         (any("256", None, None), "IpProtocol", "InvalidParameterValue: `256` is not a protocol: tcp, udp, icmp, icmpv6, a number from 0 to 255, or -1 for all; one looks like tcp"),
         (any("tcp", None, Some(80)), "FromPort", "MissingParameter: FromPort is missing: TCP and UDP rules say from which port to which"),
         (any("udp", Some(80), None), "ToPort", "MissingParameter: ToPort is missing: TCP and UDP rules say from which port to which"),
-        (any("tcp", Some(65536), Some(65536)), "FromPort", "InvalidParameterValue: 65536 is out of range for FromPort; it must be 0 to 65535"),
-        (any("tcp", Some(-1), Some(-1)), "FromPort", "InvalidParameterValue: -1 is out of range for FromPort; it must be 0 to 65535"),
+        (any("tcp", Some(65536), Some(80)), "FromPort", "InvalidParameterValue: 65536 is out of range for FromPort; it must be 0 to 65535"),
+        (any("tcp", Some(-1), Some(80)), "FromPort", "InvalidParameterValue: -1 is out of range for FromPort; it must be 0 to 65535"),
         (any("tcp", Some(443), Some(80)), "ToPort", "InvalidParameterValue: 80 is out of range for ToPort; it must be FromPort or more"),
-        (any("icmp", None, None), "FromPort", "MissingParameter: FromPort is missing: ICMP rules give type and code, -1 for any"),
+        (any("icmp", None, Some(0)), "FromPort", "MissingParameter: FromPort is missing: ICMP rules give type and code, -1 for any"),
         (any("icmp", Some(256), Some(0)), "FromPort", "InvalidParameterValue: 256 is out of range for FromPort; it must be 0 to 255, or -1 for any"),
         (any("icmp", Some(-1), Some(4)), "ToPort", "InvalidParameterCombination: code 4 of every ICMP type: every type (FromPort -1) goes with every code (ToPort -1)"),
     ]);
@@ -507,4 +507,101 @@ fn an_account_or_region_of_another_shape() {
             "InvalidParameterValue: `tokyo` is not a region; one looks like ap-northeast-1",
         ]
     );
+}
+
+#[test]
+fn a_command_is_refused_for_all_that_is_wrong_with_it() {
+    let mut world = world();
+    let (vpc1, vpc2, gateway_id) = (world.vpc1, world.vpc2, world.gateway_id);
+    let ([a, c, d], [other, _]) = (world.subnets1, world.subnets2);
+    let (group1, group2) = (world.group1, world.group2);
+    let strings = |list: &[&str]| list.iter().map(|text| (*text).into()).collect();
+    let rows: Vec<(Command, &[&str])> = vec![
+        (
+            Command::CreateSubnet(subnet("S", vpc1, "172.19.0.0/24", "us-east-1a")),
+            &["CidrBlock", "AvailabilityZone"],
+        ),
+        (
+            Command::AuthorizeSecurityGroupIngress(AuthorizeSecurityGroupIngress {
+                from_port: Some(-1),
+                to_port: None,
+                cidr_ip: Some("banana".into()),
+                ..ingress("R", group1)
+            }),
+            &["FromPort", "ToPort", "CidrIp"],
+        ),
+        (
+            Command::RunInstance(RunInstance {
+                private_ip_address: Some("banana".into()),
+                security_group_ids: vec![group2, group1, group1],
+                namespace: Some("a/b".into()),
+                ..instance("I", a)
+            }),
+            &[
+                "SecurityGroupIds.0",
+                "SecurityGroupIds.2",
+                "PrivateIpAddress",
+                "Metadata.privlink.Namespace",
+            ],
+        ),
+        (
+            Command::CreateResourceGateway(CreateResourceGateway {
+                name: "Gw_2".into(),
+                ip_address_type: Some("IPV6".into()),
+                security_group_ids: vec![group1],
+                ipv4_addresses_per_eni: Some(0),
+                ..gateway("Gw2", vpc2, &[a, other, c])
+            }),
+            &[
+                "Name",
+                "IpAddressType",
+                "SecurityGroupIds.0",
+                "Ipv4AddressesPerEni",
+                "SubnetIds.0",
+                "SubnetIds.2",
+            ],
+        ),
+        (
+            Command::CreateResourceConfiguration(CreateResourceConfiguration {
+                name: "Cfg_2".into(),
+                protocol_type: Some("UDP".into()),
+                protocols: Some(strings(&["SCTP", "TCP", "ESP"])),
+                port_ranges: strings(&["0", "443", "9-1"]),
+                idle_timeout: Some(-1),
+                ..configuration("Cfg2", gateway_id, "banana")
+            }),
+            &[
+                "Name",
+                "ProtocolType",
+                "Metadata.privlink.Protocols.0",
+                "Metadata.privlink.Protocols.2",
+                "PortRanges.0",
+                "PortRanges.2",
+                "ResourceConfigurationDefinition.IpResource",
+                "Metadata.privlink.IdleTimeout",
+            ],
+        ),
+        (
+            Command::CreateVpcEndpoint(CreateVpcEndpoint {
+                private_dns_enabled: Some(true),
+                ip_address_type: Some("ipv6".into()),
+                security_group_ids: vec![group2],
+                addresses: vec![(a, "banana".into()), (d, "172.18.9.9".into())],
+                ..endpoint("E", vpc1, world.configuration_id, &[a, d])
+            }),
+            &[
+                "PrivateDnsEnabled",
+                "IpAddressType",
+                "SecurityGroupIds.0",
+                "SubnetIds.1",
+                "Metadata.privlink.Addresses.0",
+                "Metadata.privlink.Addresses.1",
+            ],
+        ),
+    ];
+    for (command, expected) in rows {
+        let errors = world.account.refused_for(command);
+        let properties: Vec<_> = errors.iter().map(ControlError::property).collect();
+        assert_eq!(properties, expected, "{errors:?}");
+    }
 }

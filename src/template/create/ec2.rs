@@ -41,11 +41,19 @@ impl<'a> Creation<'a, '_> {
             vpc_id: self.id(place, "VpcId")?,
             tags: tags(place),
         };
-        let created = self.execute(Command::CreateSecurityGroup(command), place, state)?;
+        let before = self.report.count();
+        let unnamed = CreateSecurityGroup {
+            group_name: None,
+            ..command.clone()
+        };
+        let created = match self.execute(Command::CreateSecurityGroup(command), place, state) {
+            Some(created) => created,
+            // Its rules' errors are wanted all the same; they do not need the name that was refused.
+            None => state.execute(Command::CreateSecurityGroup(unnamed)).ok()?,
+        };
         let Created::SecurityGroup(group) = created else {
             return None;
         };
-        let before = self.report.count();
         for (property, is_ingress) in [
             ("SecurityGroupIngress", true),
             ("SecurityGroupEgress", false),
@@ -112,8 +120,11 @@ impl<'a> Creation<'a, '_> {
     }
 
     pub(super) fn instance(&mut self, own: Place<'a>, state: &mut ControlState) -> Option<Created> {
+        // All of them first, so that one run shows all their errors.
+        let user_data = self.user_data(own);
         let (place, groups) = self.interface(own)?;
-        let address = self.instance_address(place)?;
+        let address = self.instance_address(place);
+        let security_group_ids = self.ids(place, groups);
         let subnet_id = match place.node.entry("SubnetId") {
             Some(_) => self.id(place, "SubnetId"),
             None => {
@@ -125,14 +136,16 @@ impl<'a> Creation<'a, '_> {
         let command = RunInstance {
             client_token: self.logical_id.to_owned(),
             subnet_id: subnet_id?,
-            private_ip_address: address,
-            security_group_ids: self.ids(place, groups)?,
+            private_ip_address: address.clone().flatten(),
+            security_group_ids: security_group_ids?,
             source_dest_check: boolean(own, "SourceDestCheck"),
-            user_data: self.user_data(own)?,
+            user_data: user_data.clone().flatten(),
             namespace: self.privlink_text("Namespace"),
             tags: tags(own),
         };
-        self.execute(Command::RunInstance(command), own, state)
+        let created = self.execute(Command::RunInstance(command), own, state);
+        // Without them the command has shown what else is wrong, but it is not what was written.
+        user_data.and(address).and(created)
     }
 
     /// Where the interface's properties stand, and how its groups are called there.
@@ -202,19 +215,23 @@ impl<'a> Creation<'a, '_> {
             let message = "an endpoint of type Resource leads to a ResourceConfigurationArn";
             return self.fail(entry.key_at, "ServiceName", message);
         }
+        // All ids first, so that one run shows all their errors.
         let addresses = self.addresses();
         let is_resource = text(place, "VpcEndpointType").as_deref() == Some("Resource");
         let configuration = match is_resource {
-            true => self.optional_id(place, "ResourceConfigurationArn")?,
-            false => None,
+            true => self.optional_id(place, "ResourceConfigurationArn"),
+            false => Some(None),
         };
+        let vpc_id = self.id(place, "VpcId");
+        let subnet_ids = self.ids(place, "SubnetIds");
+        let security_group_ids = self.ids(place, "SecurityGroupIds");
         Some(CreateVpcEndpoint {
             client_token: self.logical_id.to_owned(),
             vpc_endpoint_type: text(place, "VpcEndpointType"),
-            vpc_id: self.id(place, "VpcId")?,
-            resource_configuration_arn: configuration,
-            subnet_ids: self.ids(place, "SubnetIds")?,
-            security_group_ids: self.ids(place, "SecurityGroupIds")?,
+            vpc_id: vpc_id?,
+            resource_configuration_arn: configuration?,
+            subnet_ids: subnet_ids?,
+            security_group_ids: security_group_ids?,
             ip_address_type: text(place, "IpAddressType"),
             private_dns_enabled: boolean(place, "PrivateDnsEnabled"),
             addresses,

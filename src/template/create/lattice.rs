@@ -7,12 +7,16 @@ use crate::template::node::Node;
 
 impl Creation<'_, '_> {
     pub(super) fn resource_gateway(&mut self, place: Place) -> Option<CreateResourceGateway> {
+        // All of them first, so that one run shows all their errors.
+        let vpc_identifier = self.id(place, "VpcIdentifier");
+        let subnet_ids = self.ids(place, "SubnetIds");
+        let security_group_ids = self.ids(place, "SecurityGroupIds");
         Some(CreateResourceGateway {
             client_token: self.logical_id.to_owned(),
             name: text(place, "Name")?,
-            vpc_identifier: self.id(place, "VpcIdentifier")?,
-            subnet_ids: self.ids(place, "SubnetIds")?,
-            security_group_ids: self.ids(place, "SecurityGroupIds")?,
+            vpc_identifier: vpc_identifier?,
+            subnet_ids: subnet_ids?,
+            security_group_ids: security_group_ids?,
             ip_address_type: text(place, "IpAddressType"),
             ipv4_addresses_per_eni: integer(place, "Ipv4AddressesPerEni"),
             tags: tags(place),
@@ -24,12 +28,14 @@ impl Creation<'_, '_> {
         place: Place,
     ) -> Option<CreateResourceConfiguration> {
         let privlink = self.privlink.map(|node| Place { node, prefix: "" });
+        let resource_gateway_id = self.optional_id(place, "ResourceGatewayId");
+        let definition = self.definition(place);
         Some(CreateResourceConfiguration {
             client_token: self.logical_id.to_owned(),
             name: text(place, "Name")?,
             resource_configuration_type: text(place, "ResourceConfigurationType")?,
-            resource_gateway_id: self.optional_id(place, "ResourceGatewayId")?,
-            resource_configuration_definition: self.definition(place)?,
+            resource_gateway_id: resource_gateway_id?,
+            resource_configuration_definition: definition?,
             port_ranges: texts(place, "PortRanges"),
             protocol_type: text(place, "ProtocolType"),
             protocols: privlink

@@ -14,7 +14,7 @@ use super::diagnostic::{Position, Report};
 use super::node::{Node, Value};
 use super::schema::Type;
 use crate::control::id::{IdError, SubnetId};
-use crate::control::{Command, ControlState, Created};
+use crate::control::{Command, ControlError, ControlState, Created};
 
 /// A resource whose functions are evaluated.
 pub(super) struct Creation<'a, 's> {
@@ -84,18 +84,22 @@ impl<'a> Creation<'a, '_> {
     ) -> Option<Created> {
         match state.execute(command) {
             Ok(created) => Some(created),
-            Err(error) => {
-                let property = match self.interface_property(error.property()) {
-                    Some(moved) => moved,
-                    None => error.property().to_owned(),
-                };
-                let (at, property) = self.locate(place, &property);
-                let path = format!("{}.{}{property}", self.path, place.prefix);
-                self.report
-                    .error(at, path.trim_end_matches('.'), error.to_string());
+            Err(errors) => {
+                errors.iter().for_each(|error| self.refused(error, place));
                 None
             }
         }
+    }
+
+    fn refused(&mut self, error: &ControlError, place: Place) {
+        let property = match self.interface_property(error.property()) {
+            Some(moved) => moved,
+            None => error.property().to_owned(),
+        };
+        let (at, property) = self.locate(place, &property);
+        let path = format!("{}.{}{property}", self.path, place.prefix);
+        self.report
+            .error(at, path.trim_end_matches('.'), error.to_string());
     }
 
     /// Properties of an instance may stand in the only entry of its NetworkInterfaces instead.
