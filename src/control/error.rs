@@ -118,7 +118,7 @@ pub enum ControlError {
         what: String,
         wanted: &'static str,
     },
-    #[error("InvalidParameterValue: {given} is named twice")]
+    #[error("InvalidParameterValue: {given} is listed twice")]
     Repeated { property: String, given: String },
 
     #[error("InvalidVpc.Range: {given} has a prefix of /{}; a VPC has /16 to /28", .given.prefix_len())]

@@ -207,6 +207,12 @@ impl ControlState {
                     && earlier.availability_zone == subnet.availability_zone
             };
             let mut earlier = given.iter().take(index).filter_map(|id| self.subnet(id));
+            if given.iter().take(index).any(|id| id == subnet_id) {
+                return Err(ControlError::Repeated {
+                    property,
+                    given: format!("subnet {}", self.named_subnet(*subnet_id)),
+                });
+            }
             if let Some(first) = earlier.find(same_zone) {
                 return Err(ControlError::DuplicateSubnetsInSameZone {
                     property,

@@ -316,7 +316,7 @@ fn groups_that_an_interface_cannot_carry() {
     world.refuses_all(Command::RunInstance, vec![
         (with(&many), "SecurityGroupIds", "SecurityGroupsPerInterfaceLimitExceeded: 6 security groups; an interface carries at most 5"),
         (with(&[group1, group2]), "SecurityGroupIds.1", "InvalidParameter: security group `Group2` (ID) and subnet `Subnet1A` (ID) belong to different VPCs; take a group of VPC `Vpc1` (ID)"),
-        (with(&[group1, many[0], group1]), "SecurityGroupIds.2", "InvalidParameterValue: security group `Group1` (ID) is named twice"),
+        (with(&[group1, many[0], group1]), "SecurityGroupIds.2", "InvalidParameterValue: security group `Group1` (ID) is listed twice"),
         (with(&["sg-00000000000000000".parse().unwrap()]), "SecurityGroupIds.0", "InvalidGroup.NotFound: there is no security group ID"),
     ]);
     world.account.instance(with(&many[..5]));
@@ -363,6 +363,7 @@ fn a_resource_gateway_that_cannot_stand() {
         (CreateResourceGateway { ipv4_addresses_per_eni: Some(63), ..gw() }, "Ipv4AddressesPerEni", "InvalidParameterValue: 63 is out of range for Ipv4AddressesPerEni; it must be 1 to 62"),
         (gateway("Gw2", vpc2, &[]), "SubnetIds", "MissingParameter: SubnetIds is missing: name at least one subnet"),
         (gateway("Gw2", vpc2, &[subnets2[0], second_a]), "SubnetIds.1", "DuplicateSubnetsInSameZone: subnets `Subnet2A` (ID) and `Second2A` (ID) are both in ap-northeast-1a; take one subnet per zone"),
+        (gateway("Gw2", vpc2, &[subnets2[0], subnets2[0]]), "SubnetIds.1", "InvalidParameterValue: subnet `Subnet2A` (ID) is listed twice"),
         (gateway("Gw2", vpc2, &[subnets1[0]]), "SubnetIds.0", "InvalidParameter: subnet `Subnet1A` (ID) is not of VPC `Vpc2` (ID); its subnets are `Subnet2A` (ID), `Subnet2C` (ID), `Second2A` (ID)"),
         (gateway("Gw2", "vpc-00000000000000000".parse().unwrap(), &subnets2), "VpcIdentifier", "InvalidVpcID.NotFound: there is no VPC ID"),
     ]);
@@ -424,7 +425,7 @@ fn ports_and_protocols_that_cannot_be_offered() {
         (CreateResourceConfiguration { protocol_type: Some("UDP".into()), ..cfg() }, "ProtocolType", "InvalidParameterValue: `UDP` is not a protocol type of a SINGLE resource configuration (beyond AWS: Metadata: privlink: Protocols); one looks like TCP"),
         (protocols(&[]), "Metadata.privlink.Protocols", "MissingParameter: Metadata.privlink.Protocols is missing: list at least one of TCP, UDP and ICMP"),
         (protocols(&["TCP", "SCTP"]), "Metadata.privlink.Protocols.1", "InvalidParameterValue: `SCTP` is not one of TCP, UDP and ICMP; one looks like TCP"),
-        (protocols(&["TCP", "UDP", "TCP"]), "Metadata.privlink.Protocols.2", "InvalidParameterValue: TCP is named twice"),
+        (protocols(&["TCP", "UDP", "TCP"]), "Metadata.privlink.Protocols.2", "InvalidParameterValue: TCP is listed twice"),
         (CreateResourceConfiguration { idle_timeout: Some(0), ..cfg() }, "Metadata.privlink.IdleTimeout", "InvalidParameterValue: 0 is out of range for Metadata.privlink.IdleTimeout; it must be 1 to 432000 seconds"),
     ]);
     for wrong in [
@@ -487,7 +488,7 @@ fn an_endpoint_in_the_wrong_places() {
         (ep(&[a, d]), "SubnetIds.1", "InvalidParameterValue: subnet `Subnet1D` (ID) is in ap-northeast-1d, where resource gateway `Gateway` (ID) has no interface; take subnets in ap-northeast-1a, ap-northeast-1c"),
         (ep(&[other]), "SubnetIds.0", "InvalidParameter: subnet `Subnet2A` (ID) is not of VPC `Vpc1` (ID); its subnets are `Subnet1A` (ID), `Subnet1C` (ID), `Subnet1D` (ID), `Second1A` (ID)"),
         (addresses(&[(d, "172.18.2.9")]), "Metadata.privlink.Addresses.0", "InvalidParameterCombination: subnet `Subnet1D` (ID) has an address but is not among SubnetIds: add it there, or take the address away"),
-        (addresses(&[(c, "172.18.1.70"), (c, "172.18.1.71")]), "Metadata.privlink.Addresses.1", "InvalidParameterValue: subnet `Subnet1C` (ID) is named twice"),
+        (addresses(&[(c, "172.18.1.70"), (c, "172.18.1.71")]), "Metadata.privlink.Addresses.1", "InvalidParameterValue: subnet `Subnet1C` (ID) is listed twice"),
         (addresses(&[(a, "172.18.0.9"), (c, "172.18.0.10")]), "Metadata.privlink.Addresses.1", "InvalidParameterValue: 172.18.0.10 is not in 172.18.1.0/24, the range of subnet `Subnet1C` (ID); 172.18.1.4 is free"),
         (addresses(&[(c, "172.18.1.1")]), "Metadata.privlink.Addresses.0", "InvalidParameterValue: 172.18.1.1 is reserved for the VPC router in subnet `Subnet1C` (ID); 172.18.1.4 is free"),
     ]);
