@@ -233,7 +233,25 @@ fn the_region_is_the_users_else_the_zones_else_the_environments() {
         errors.contains("`ap-northeast-1a` is not an availability zone of eu-west-1"),
         "{errors}"
     );
-    assert!(load_with(W1, &with(Some("nowhere"), None)).is_err());
+}
+
+#[test]
+fn a_region_that_is_none_is_no_error_of_the_template() {
+    let with = |region: Option<&str>, default_region: Option<&str>| Options {
+        region: region.map(str::to_owned),
+        default_region: default_region.map(str::to_owned),
+        ..Options::default()
+    };
+    let error = |options: &Options| load_with(TWO_TIER, options).unwrap_err().to_string();
+    assert_eq!(
+        error(&with(Some("xx"), Some("eu-west-1"))),
+        "--region: InvalidParameterValue: `xx` is not a region; one looks like ap-northeast-1"
+    );
+    assert_eq!(
+        error(&with(None, Some("xx"))),
+        "the environment's region (AWS_REGION): InvalidParameterValue: `xx` is not a region; \
+         one looks like ap-northeast-1"
+    );
 }
 
 #[test]

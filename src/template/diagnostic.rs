@@ -1,6 +1,7 @@
 //! What is wrong with a template, where, and what would be right.
 //!
-//! Invariant: every diagnostic points at a line and a column of the text that the user wrote.
+//! Invariant: every diagnostic points at a line and a column of the text that the user wrote, or names what beside the
+//! template is wrong (`--region`).
 
 use std::fmt;
 
@@ -18,14 +19,14 @@ impl Position {
     pub const START: Self = Self { line: 1, column: 1 };
 }
 
-/// One error in a template.
+/// One error in a template, or in what the user said beside it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// The template's name as the user gave it.
+    /// The template's name as the user gave it; `--region` or so where the template is not at fault.
     pub file: String,
-    /// Line, from 1.
+    /// Line, from 1; 0 where the template is not at fault.
     pub line: usize,
-    /// Column in characters, from 1.
+    /// Column in characters, from 1; 0 where the template is not at fault.
     pub column: usize,
     /// The resource (or parameter, output, ...) that it is about, if it is about one.
     pub logical_id: Option<String>,
@@ -41,7 +42,10 @@ pub struct Diagnostic {
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}: ", self.file, self.line, self.column)?;
+        match self.line {
+            0 => write!(f, "{}: ", self.file)?,
+            line => write!(f, "{}:{line}:{}: ", self.file, self.column)?,
+        }
         if !self.path.is_empty() {
             write!(f, "{}: ", self.path)?;
         }
@@ -161,14 +165,24 @@ impl<'a> Report<'a> {
         self.push(at, path, message.into(), Some(help.into()));
     }
 
+    /// Adds an error of what the user said beside the template; `source` is the option's name.
+    pub(super) fn error_beside(&mut self, source: &str, message: impl Into<String>) {
+        self.keep(Diagnostic {
+            file: source.to_owned(),
+            line: 0,
+            column: 0,
+            logical_id: None,
+            path: String::new(),
+            message: printable(&message.into()),
+            help: None,
+            source_line: String::new(),
+        });
+    }
+
     fn push(&mut self, at: Position, path: &str, message: String, help: Option<String>) {
-        if self.list.len() >= Self::LIMIT {
-            self.omitted += 1;
-            return;
-        }
-        let source_line = self.lines.get(at.line - 1).copied().unwrap_or_default();
+        let source_line = self.line(at.line).unwrap_or_default();
         let logical_id = path.split('.').nth(1).map(str::to_owned);
-        self.list.push(Diagnostic {
+        self.keep(Diagnostic {
             file: self.file.to_owned(),
             line: at.line,
             column: at.column,
@@ -178,6 +192,13 @@ impl<'a> Report<'a> {
             help: help.map(|help| printable(&help)),
             source_line: printable(source_line),
         });
+    }
+
+    fn keep(&mut self, diagnostic: Diagnostic) {
+        match self.list.len() < Self::LIMIT {
+            true => self.list.push(diagnostic),
+            false => self.omitted += 1,
+        }
     }
 
     /// How many errors there are so far.

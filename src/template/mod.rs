@@ -5,7 +5,7 @@
 //! tables of `schema` is the second; `references` (names, order), `evaluate` (functions -> values) and `create`
 //! (commands) are the third. `load` goes through them.
 //!
-//! Invariant: a [`Stack`] comes of a template without errors only, and every error has file, line and column.
+//! Invariant: a [`Stack`] comes of a template without errors only, and every error in it has file, line and column.
 //! Source: AWS's CloudFormation guide and its resource schemas.
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, unsafe_code)]
 

@@ -33,11 +33,7 @@ pub(super) fn check(
     let owner = match Owner::new(&account, &region) {
         Ok(owner) => Some(owner),
         Err(error) => {
-            let at = match (&error, &document.privlink) {
-                (ControlError::Account { .. }, Some(privlink)) => privlink.value.at,
-                _ => Position::START,
-            };
-            report.error(at, "", error.to_string());
+            owner_error(&error, document, options, report);
             None
         }
     };
@@ -61,6 +57,24 @@ pub(super) fn check(
         schema::check_kind(&output.value, Kind::Object(OUTPUT), &path, report);
     }
     (scope, owner)
+}
+
+/// An error of the account, which the template gives, or of the region, which it may not have given.
+fn owner_error(error: &ControlError, document: &Document, options: &Options, report: &mut Report) {
+    let region = match error {
+        ControlError::Region { given } => Some(given),
+        _ => None,
+    };
+    let is_at_fault = |given: &Option<String>| given.is_some() && given.as_ref() == region;
+    let message = error.to_string();
+    match &document.privlink {
+        _ if is_at_fault(&options.region) => report.error_beside("--region", message),
+        _ if is_at_fault(&options.default_region) => {
+            report.error_beside("the environment's region (AWS_REGION)", message);
+        }
+        Some(privlink) => report.error(privlink.value.at, "", message),
+        None => report.error(Position::START, "", message),
+    }
 }
 
 /// `--region`, else that of the subnets' zones, else the caller's, else AWS's first.
