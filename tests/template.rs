@@ -421,6 +421,8 @@ Resources:
     assert_eq!(ids, ["Wrong", "Heard"]);
 }
 
+const ONE_VPC: &str = "Resources: {V: {Type: AWS::EC2::VPC, Properties: {CidrBlock: 10.0.0.0/16}}}";
+
 #[test]
 fn hostile_texts_are_errors_soon_and_in_bounded_memory() {
     let big_list = format!("[{}]", "a, ".repeat(1000));
@@ -460,20 +462,20 @@ fn hostile_texts_are_errors_soon_and_in_bounded_memory() {
         (
             "many outputs",
             format!(
-                "Resources: {{}}\nParameters:\n  P: {{Type: String, Default: p}}\nOutputs:\n{doubling}"
+                "{ONE_VPC}\nParameters:\n  P: {{Type: String, Default: p}}\nOutputs:\n{doubling}"
             ),
         ),
         (
             "many bytes",
             format!(
-                "Resources: {{}}\nParameters:\n  P: {{Type: String, Default: {}}}\nOutputs:\n  O: {{Value: !Join ['', [{refs}]]}}\n",
+                "{ONE_VPC}\nParameters:\n  P: {{Type: String, Default: {}}}\nOutputs:\n  O: {{Value: !Join ['', [{refs}]]}}\n",
                 "x".repeat(4000)
             ),
         ),
         (
             "condition chain",
             format!(
-                "Resources: {{}}\nConditions:\n{}  C199: !Equals [a, a]\n",
+                "{ONE_VPC}\nConditions:\n{}  C199: !Equals [a, a]\n",
                 (0..199)
                     .map(|i| format!("  C{i}: !Condition C{}\n", i + 1))
                     .collect::<String>()

@@ -139,6 +139,14 @@ fn read_section(entry: Entry, document: &mut Document, report: &mut Report) {
             }
         }
         "Resources" => {
+            let is_empty = match &entry.value.value {
+                Value::Map(resources) => resources.is_empty(),
+                other => matches!(other, Value::Null),
+            };
+            if is_empty {
+                let message = "at least one resource must be defined";
+                report.error(entry.key_at, "Resources", message);
+            }
             let section = named(entry, MAX_RESOURCES, report);
             document.resources = section
                 .entries
