@@ -50,7 +50,7 @@ impl Digits {
             .fold(0x6c62272e07bb014262b821756295c58d_u128, |hash, byte| {
                 (hash ^ u128::from(*byte)).wrapping_mul(0x0000000001000000000000000000013b)
             });
-        Self(u128::from((hash >> 64) as u64 ^ hash as u64))
+        Self(u128::from(spread((hash >> 64) as u64 ^ hash as u64)))
     }
 
     fn parse(text: &str) -> Option<Self> {
@@ -63,6 +63,13 @@ impl Digits {
             false => None,
         }
     }
+}
+
+/// Every bit in, every bit out: FNV alone gives `EC2A` and `EC2B` ids that a person confuses. MurmurHash3's finalizer.
+const fn spread(mut hash: u64) -> u64 {
+    hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    hash = (hash ^ (hash >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    hash ^ (hash >> 33)
 }
 
 macro_rules! ids {
@@ -241,6 +248,12 @@ mod tests {
 
     fn owner() -> Owner {
         Owner::new("000000000000", "ap-northeast-1").unwrap()
+    }
+
+    #[test]
+    fn ids_of_like_seeds_are_unlike() {
+        let [a, b] = [b"EC2A", b"EC2B"].map(|seed| Digits::hashed(seed).0);
+        assert!((a ^ b).count_ones() > 16, "{a:x} and {b:x}");
     }
 
     #[test]
