@@ -211,11 +211,11 @@ fn an_idle_daemon_uses_no_cpu() -> Result<()> {
     site.curl(&[ENDPOINT])?;
     // The pollers' budget and the closing flow's first deadlines are past.
     std::thread::sleep(Duration::from_secs(1));
-    let used = site.cpu_over(WINDOW)?;
-    // One tick of accounting is what two seconds may show.
+    let (used, sleeps) = site.stirrings_over(WINDOW)?;
+    // Each of two workers may look for flows to expire once in that time; a thread that polls, however gently, stirs more often.
     ensure!(
-        used <= Duration::from_millis(10),
-        "{used:?} of CPU in {WINDOW:?}"
+        sleeps <= 4 && used <= Duration::from_millis(10),
+        "{used:?} of CPU and {sleeps} sleeps in {WINDOW:?}"
     );
     Ok(())
 }

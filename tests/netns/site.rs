@@ -415,6 +415,23 @@ impl Site {
         thread::sleep(window);
         Ok(cpu_time(pid)? - before)
     }
+
+    /// The CPU time that the daemon's threads use in `window`, and how often they go to sleep again. Without the one that
+    /// watches `/run/netns`, which the namespaces of other tests wake.
+    pub fn stirrings_over(&self, window: Duration) -> Result<(Duration, u64)> {
+        let so_far = |pid| -> Result<(Duration, u64)> {
+            let threads = threads(pid)?;
+            let own = threads.iter().filter(|thread| thread.name != "netns-watch");
+            Ok(own.fold((Duration::ZERO, 0), |(cpu, sleeps), thread| {
+                (cpu + thread.cpu, sleeps + thread.sleeps)
+            }))
+        };
+        let pid = self.pid()?;
+        let before = so_far(pid)?;
+        thread::sleep(window);
+        let after = so_far(pid)?;
+        Ok((after.0 - before.0, after.1 - before.1))
+    }
 }
 
 impl Drop for Site {
@@ -616,14 +633,38 @@ fn python_program(name: &str) -> String {
 
 /// The time that a process's threads have run, to the nanosecond (`/proc/PID/stat` counts in ticks of 10 ms).
 fn cpu_time(pid: u32) -> Result<Duration> {
-    let mut total = Duration::ZERO;
-    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
-        let path = task?.path().join("schedstat");
-        let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-        let nanoseconds = text.split(' ').next().context("schedstat")?;
-        total += Duration::from_nanos(nanoseconds.parse()?);
-    }
-    Ok(total)
+    Ok(threads(pid)?.iter().map(|thread| thread.cpu).sum())
+}
+
+/// What a thread has done so far.
+struct Thread {
+    name: String,
+    cpu: Duration,
+    /// How often it has gone to sleep of itself.
+    sleeps: u64,
+}
+
+fn threads(pid: u32) -> Result<Vec<Thread>> {
+    let thread = |task: PathBuf| {
+        let read = |file| {
+            let path = task.join(file);
+            fs::read_to_string(&path).with_context(|| path.display().to_string())
+        };
+        let (schedstat, status) = (read("schedstat")?, read("status")?);
+        let nanoseconds = schedstat.split(' ').next().context("schedstat")?;
+        let sleeps = status
+            .lines()
+            .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))
+            .context("status")?;
+        Ok(Thread {
+            name: read("comm")?.trim_end().to_owned(),
+            cpu: Duration::from_nanos(nanoseconds.parse()?),
+            sleeps: sleeps.trim().parse()?,
+        })
+    };
+    fs::read_dir(format!("/proc/{pid}/task"))?
+        .map(|task| thread(task?.path()))
+        .collect()
 }
 
 /// Signals a child and waits for its end.
