@@ -6,7 +6,7 @@ use super::flow::OpenError;
 use super::verdict::{DropReason, Verdict};
 use super::worker::Worker;
 use crate::net::icmp::{self, Unreachable};
-use crate::net::{Headers, Packet, ParseError, Segment, Transport, tcp};
+use crate::net::{Headers, Packet, ParseError, Transport, tcp};
 
 /// Why a packet goes no further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,13 +114,9 @@ impl Worker {
 impl Reply {
     fn to(self, packet: &Packet<'_>, headers: &Headers) -> Option<Vec<u8>> {
         match (self, &headers.transport) {
-            (Self::Reset, Transport::Tcp(segment)) => reset(headers, segment),
+            (Self::Reset, Transport::Tcp(segment)) => tcp::reset(headers, segment).map(Vec::from),
             (Self::Reset, _) => None,
             (Self::Unreachable(error), _) => icmp::unreachable(packet, headers, error),
         }
     }
-}
-
-fn reset(headers: &Headers, segment: &Segment) -> Option<Vec<u8>> {
-    tcp::reset(headers, segment).map(Vec::from)
 }

@@ -51,6 +51,29 @@ impl Snapshot {
             .map_err(|reason| Dropped::at(source.idx, reason))
     }
 
+    /// Who answers at this interface?
+    pub(super) fn answer(&self, destination: &Eni, headers: &Headers) -> Result<Answer, Dropped> {
+        match destination.interface.role {
+            Role::Instance { .. } => Ok(Answer::Instance),
+            // It takes nothing in but answers, so its groups are not even asked.
+            Role::Gateway => Err(Dropped::stray(
+                destination.idx,
+                DropReason::GatewayIngress,
+                headers,
+            )),
+            Role::Endpoint { resource, .. } => {
+                let offers_echo = self
+                    .resources
+                    .get(resource)
+                    .is_some_and(|resource| resource.protocols.icmp);
+                match headers.transport == Transport::EchoRequest && !offers_echo {
+                    true => Ok(Answer::Host),
+                    false => Ok(Answer::Endpoint),
+                }
+            }
+        }
+    }
+
     /// Do the sender's groups let it out, and the receiver's let it in?
     pub(super) fn admit(
         &self,
@@ -59,14 +82,6 @@ impl Snapshot {
         headers: &Headers,
     ) -> Result<(), Dropped> {
         let (from, to) = (headers.tuple.src, headers.tuple.dst);
-        if destination.interface.role == Role::Gateway {
-            // It takes nothing in but answers, whatever its groups say.
-            return Err(Dropped::stray(
-                destination.idx,
-                DropReason::GatewayIngress,
-                headers,
-            ));
-        }
         if !self
             .groups
             .admit(&source.interface.groups, Direction::Egress, headers, to)
@@ -82,24 +97,6 @@ impl Snapshot {
             return Err(Dropped::at(destination.idx, DropReason::IngressDenied));
         }
         Ok(())
-    }
-
-    /// Who answers at this interface?
-    pub(super) fn answer(&self, destination: &Eni, headers: &Headers) -> Result<Answer, Dropped> {
-        match destination.interface.role {
-            Role::Instance { .. } => Ok(Answer::Instance),
-            Role::Gateway => Err(Dropped::at(destination.idx, DropReason::GatewayIngress)),
-            Role::Endpoint { resource, .. } => {
-                let offers_echo = self
-                    .resources
-                    .get(resource)
-                    .is_some_and(|resource| resource.protocols.icmp);
-                match headers.transport == Transport::EchoRequest && !offers_echo {
-                    true => Ok(Answer::Host),
-                    false => Ok(Answer::Endpoint),
-                }
-            }
-        }
     }
 
     /// The gateway and the resource behind this endpoint, if it offers what the packet asks for, and the packet asks first.

@@ -4,7 +4,7 @@
 //! parse -> flows.lookup -- hit --> forward: rewrite, out of the other side's interface
 //!              | miss
 //!              v
-//! source_check -> route -> admit -> who answers this address?
+//! source_check -> route -> answer: who takes it there? -> admit
 //!     an instance:        open a flow inside the VPC, forward
 //!     an endpoint's ENI:  provider -> select_target -> admit_gateway -> bind -> open a flow, forward
 //!     the ENI itself:     its smoltcp stack
@@ -115,12 +115,13 @@ impl Dataplane {
             return self.forward_error(worker, source, packet, headers, now);
         }
         let destination = snapshot.route(source, headers)?;
+        let answer = snapshot.answer(destination, headers)?;
         snapshot.admit(source, destination, headers)?;
         let initiator = FlowKey {
             ingress: from,
             tuple: headers.tuple,
         };
-        let flow = match snapshot.answer(destination, headers)? {
+        let flow = match answer {
             Answer::Instance => {
                 let target = answer_key(destination, headers);
                 let terms = self.local_terms(headers);
