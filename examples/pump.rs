@@ -70,14 +70,14 @@ fn pump(from: &Tun, to: &Tun, source: [u8; 4]) {
             process::exit(1)
         });
         let (vnet, packet) = buffer[..length].split_at_mut(VNET);
-        if packet.len() < 40 || packet[0] != 0x45 || packet[16..20] != seen {
+        if packet.len() < 28 || packet[0] != 0x45 || packet[16..20] != seen {
             continue;
         }
         packet[12..16].copy_from_slice(&source);
         packet[16..20].copy_from_slice(&HOST);
         change(packet, 10, |checksum| !fold(u32::from(!checksum) + delta));
         let field = match packet[9] {
-            6 => 20 + 16,
+            6 if packet.len() >= 40 => 20 + 16,
             17 => 20 + 6,
             _ => continue,
         };

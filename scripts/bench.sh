@@ -1,75 +1,100 @@
 #!/usr/bin/env bash
-# Measures privlink against the pump (examples/pump.rs) and against itself without offload, in turn.
+# Measures privlink beside the kernel's own NAT, haproxy and the pump (examples/pump.rs), in turn.
 set -Eeuo pipefail
 source "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/lib.sh"
+# shellcheck source-path=SCRIPTDIR
+source "$repo/scripts/bench/subjects.sh"
+# shellcheck source-path=SCRIPTDIR
+source "$repo/scripts/bench/tests.sh"
 
 help() {
   cat <<END
-Usage: sudo scripts/bench.sh [--quick] [--rounds N] [--seconds N] [--no-install]
+Usage: sudo scripts/bench.sh [--quick] [--rounds N] [--seconds N] [--only TEST,...] [--mtu BYTES,...] [--no-install]
 
-Measures with iperf3 between two namespaces, five rounds of: the pump, privlink, privlink with --offload off, one after
-the other. A ratio is the median of the rounds' own ratios, so that a machine that drifts changes it little.
+Four ways from a consumer to a provider of the same addresses, between network namespaces on this machine:
 
-  pump       examples/pump.rs: two TUNs, a fixed rewrite, no flow table, no rules; the limit of the design
+  kernel     a router between two veth pairs: nftables DNAT and SNAT, policy routing, conntrack
+  haproxy    TCP mode, listening in one namespace and connecting in the other
+  pump       examples/pump.rs: two TUNs, a fixed rewrite, no flow table, no rules; the limit of a blocking design
   privlink   privlink up: an endpoint, a resource gateway, NAT, security groups
 
-A machine on which the pump's own rounds differ much is called too noisy; a failure on such a one is measured once more.
-It fails (exit code 1) if privlink is below 0.9 of the pump, or at MTU 1500 below 3 times its own run without offload.
-All medians and rounds go to target/bench/results.json.
+All are up at once, and are measured in turn, round by round: a ratio is the median of the rounds' own ratios, so that a
+machine that drifts changes it little. The table shows medians, ratios, and which goals are met.
 
 Options:
-  --quick       one TCP flow from consumer to provider only, at MTU 1500 and 9001 (about two minutes)
-                (without it: also 4 flows, and from provider to consumer)
-  --rounds N    rounds (default 5)
-  --seconds N   seconds of each run (default 2)
-  --no-install  install nothing: fail if something is missing
+  --quick           about a minute: fewer tests, MTU 1500, 3 rounds of 1 s
+  --rounds N        rounds (default 5)
+  --seconds N       seconds of each run (default 2)
+  --only TEST,...   only these tests
+  --mtu BYTES,...   MTU of all links (default 1500,9001)
+  --no-install      install nothing: fail if something is missing
+
+Tests:
+$(printf '%s\n' "${tests[@]}" | paste -sd ' ' | fold -s -w 110 | sed 's/^/  /')
+
+Results, in target/bench/:
+  results.json      a list of {test, unit, subject, median, rounds}
+  comparison.svg    the picture
+  machine.json      the machine, the commit, the command
+  samples.tsv       every round's value: the other files are made of it by
+                    cargo run --release --example bench_report -- target/bench
+                    which with --publish also puts the figures into README.md and the picture into docs/
+
+Exit codes: 1 privlink is below a floor, or something failed; 2 wrong usage; 3 below a floor, but the machine was too
+noisy to believe it.
 
 Environment:
-  PRIVLINK, PUMP    programs to use; without them both are built (cargo build --release), as the user who called sudo
+  PRIVLINK, PUMP    programs to use instead of those of this repository; without them they are built
+                    (cargo build --release), as the user who called sudo
 
 Examples:
   sudo ./scripts/bench.sh --quick
-  sudo ./scripts/bench.sh --rounds 9 --seconds 5
+  sudo ./scripts/bench.sh
+  sudo ./scripts/bench.sh --only tcp-1-flow,ping-pong --mtu 1500 --rounds 9
 END
 }
 
-quick=false install=true rounds=5 seconds=2
-number() { [[ ${2:-} =~ ^[1-9][0-9]*$ ]] || usage_error "$1 wants a number from 1 up (see --help)"; }
+command_line="sudo ./scripts/bench.sh${*:+ $*}"
+quick=false install=true rounds='' seconds='' mtus=() only=()
+# option NAME [VALUE]: an option's value, of the form that PATTERN says.
+want() { [[ ${3:-} =~ ^$1$ ]] || usage_error "$2 wants ${4:-a number from 1 up} (see --help)"; }
 while (($#)); do
   case $1 in
   -h | --help) help; exit 0 ;;
   --quick) quick=true ;;
-  --rounds) number "$@"; rounds=$2; shift ;;
-  --seconds) number "$@"; seconds=$2; shift ;;
+  --rounds) want '[1-9][0-9]{0,3}' "$1" "${2:-}"; rounds=$2; shift ;;
+  --seconds) want '[1-9][0-9]{0,3}' "$1" "${2:-}"; seconds=$2; shift ;;
+  --mtu) want '[1-9][0-9]{3,4}(,[1-9][0-9]{3,4})*' "$1" "${2:-}" "numbers of bytes from 1000 up"; IFS=, read -ra mtus <<<"$2"; shift ;;
+  --only) want '[a-z0-9,-]+' "$1" "${2:-}" "names of tests"; IFS=, read -ra only <<<"$2"; shift ;;
   --no-install) install=false ;;
   *) usage_error "unknown argument '$1' (see --help)" ;;
   esac
   shift
 done
+for test in "${only[@]}"; do
+  [[ " ${tests[*]} " == *" $test "* ]] || usage_error "unknown test '$test'; there are: ${tests[*]}"
+done
+for mtu in "${mtus[@]}"; do ((mtu <= 65535)) || usage_error "no link has an MTU of $mtu bytes"; done
+if $quick; then
+  tests=("${quick_tests[@]}")
+  : "${rounds:=3}" "${seconds:=1}" "${mtus:=1500}"
+fi
+((${#only[@]} == 0)) || tests=("${only[@]}")
+((${#mtus[@]})) || mtus=(1500 9001)
+: "${rounds:=5}" "${seconds:=2}"
 need_root
 cd "$repo"
-PATH=$PATH:/usr/sbin:/sbin
-
-consumer=bench-a provider=bench-b
-endpoint=172.18.0.70 port=5201
-floor_of_pump=0.9 floor_of_offload=3 noisy=0.35
-subjects=(pump privlink "privlink --offload off")
-tests=(tcp-1-flow)
-$quick || tests+=(tcp-4-flows tcp-1-flow-reverse)
-mtus=(1500 9001)
+export PATH=$PATH:/usr/sbin:/sbin LC_ALL=C
 
 work=$(mktemp -d /tmp/privlink-bench.XXXXXX)
-subject_pid='' server_pid='' made=()
-
 cleanup() {
-  local code=$? name
+  local code=$?
   trap - EXIT
   # A second Ctrl-C must not end this half-way.
   trap '' INT TERM HUP
   set +e
-  stop_subject
-  [[ -z $server_pid ]] || kill "$server_pid" 2>/dev/null
-  for name in "${made[@]}"; do ip netns delete "$name"; done
+  progress
+  remove_everything
   rm -rf "$work"
   exit "$code"
 }
@@ -77,235 +102,94 @@ trap cleanup EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
-# ---- what is measured ------------------------------------------------------------------------------------------------
-
-write_template() {
-  cat >"$work/bench.yaml" <<END
-AWSTemplateFormatVersion: "2010-09-09"
-Resources:
-  Vpc1: {Type: AWS::EC2::VPC, Properties: {CidrBlock: 172.18.0.0/16}}
-  Vpc2: {Type: AWS::EC2::VPC, Properties: {CidrBlock: 172.18.0.0/16}}
-  Subnet1:
-    Type: AWS::EC2::Subnet
-    Properties: {VpcId: !Ref Vpc1, AvailabilityZone: us-east-1a, CidrBlock: 172.18.0.0/24}
-  Subnet2:
-    Type: AWS::EC2::Subnet
-    Properties: {VpcId: !Ref Vpc2, AvailabilityZone: us-east-1a, CidrBlock: 172.18.0.0/24}
-  Group1:
-    Type: AWS::EC2::SecurityGroup
-    Properties:
-      GroupDescription: iperf3
-      VpcId: !Ref Vpc1
-      SecurityGroupIngress:
-        - {IpProtocol: tcp, FromPort: $port, ToPort: $port, CidrIp: 172.18.0.0/16}
-  Group2:
-    Type: AWS::EC2::SecurityGroup
-    Properties:
-      GroupDescription: iperf3
-      VpcId: !Ref Vpc2
-      SecurityGroupIngress:
-        - {IpProtocol: tcp, FromPort: $port, ToPort: $port, CidrIp: 172.18.0.0/16}
-  Client:
-    Type: AWS::EC2::Instance
-    Metadata: {privlink: {Namespace: $consumer}}
-    Properties: {SubnetId: !Ref Subnet1, PrivateIpAddress: 172.18.0.108}
-  Server:
-    Type: AWS::EC2::Instance
-    Metadata: {privlink: {Namespace: $provider}}
-    Properties: {SubnetId: !Ref Subnet2, PrivateIpAddress: 172.18.0.108, SecurityGroupIds: [!Ref Group2]}
-  Gateway:
-    Type: AWS::VpcLattice::ResourceGateway
-    Properties:
-      Name: bench-gateway
-      VpcIdentifier: !Ref Vpc2
-      IpAddressType: IPV4
-      SubnetIds: [!Ref Subnet2]
-      SecurityGroupIds: [!Ref Group2]
-  Configuration:
-    Type: AWS::VpcLattice::ResourceConfiguration
-    Properties:
-      Name: bench-configuration
-      ResourceConfigurationType: SINGLE
-      ResourceGatewayId: !Ref Gateway
-      ProtocolType: TCP
-      PortRanges: ["$port"]
-      ResourceConfigurationDefinition: {IpResource: !GetAtt Server.PrivateIp}
-  Endpoint:
-    Type: AWS::EC2::VPCEndpoint
-    Metadata: {privlink: {Addresses: {Subnet1: $endpoint}}}
-    Properties:
-      VpcEndpointType: Resource
-      VpcId: !Ref Vpc1
-      SubnetIds: [!Ref Subnet1]
-      SecurityGroupIds: [!Ref Group1]
-      ResourceConfigurationArn: !GetAtt Configuration.Arn
-END
-}
-
-# start_subject SUBJECT MTU; returns when its links are up.
-start_subject() {
-  local command deadline=$((SECONDS + 10))
-  case $1 in
-  pump) command=("$pump" "$consumer" "$provider" --mtu "$2") ;;
-  privlink*)
-    command=("$privlink" --state-dir "$work/state" up "$work/bench.yaml" --mtu "$2")
-    [[ $1 != *off ]] || command+=(--offload off)
-    ;;
-  esac
-  "${command[@]}" >"$work/subject.log" 2>&1 &
-  subject_pid=$!
-  until link_is_like "$consumer" "$2" && link_is_like "$provider" "$2"; do
-    kill -0 "$subject_pid" 2>/dev/null || die "$1 ended early: $(<"$work/subject.log")"
-    ((SECONDS < deadline)) || die "$1 did not bring its links up with MTU $2 and txqueuelen 10000: $(<"$work/subject.log")"
-    sleep 0.05
-  done
-  until grep -q -i ready "$work/subject.log"; do
-    ((SECONDS < deadline)) || die "$1 did not become ready: $(<"$work/subject.log")"
-    sleep 0.05
-  done
-}
-
-# Are all subjects alike in MTU and queue? Otherwise they cannot be compared.
-link_is_like() {
-  [[ $(ip -n "$1" -j link show eni0 2>/dev/null | jq -r '.[0] | "\(.mtu) \(.txqlen) \(.flags | contains(["UP"]))"') == "$2 10000 true" ]]
-}
-
-stop_subject() {
-  [[ -n $subject_pid ]] || return 0
-  kill "$subject_pid" 2>/dev/null || true
-  wait "$subject_pid" 2>/dev/null || true
-  subject_pid=''
-}
-
-# measure TEST: Gbit/s as the receiver counts them.
-measure() {
-  local options=()
-  case $1 in
-  *4-flows*) options+=(-P 4) ;;
-  *reverse*) options+=(-R) ;;
-  esac
-  ip netns exec "$consumer" iperf3 -J -c "$endpoint" -p "$port" -t "$seconds" --connect-timeout 3000 "${options[@]}" >"$work/iperf.json" ||
-    die "iperf3 failed: $(jq -r '.error // "no reason given"' "$work/iperf.json")"
-  jq -e '.end.sum_received.bits_per_second / 1e9 * 1000 | round / 1000' "$work/iperf.json"
-}
-
+# One line that is written over, on a terminal only.
 progress() {
-  [[ -t 2 ]] || return 0
-  printf '\r\e[K%s' "$*" >&2
+  [[ ! -t 2 ]] || printf '\r\e[K%s' "$*" >&2
 }
 
 # ---- set-up ----------------------------------------------------------------------------------------------------------
 
 if $install; then
-  install_packages ip:iproute2 iperf3:iperf3 jq:jq
+  install_packages ip:iproute2 iperf3:iperf3 jq:jq nft:nftables haproxy:haproxy nginx:nginx-light wrk:wrk sockperf:sockperf \
+    sysctl:procps cc:gcc /usr/include/errno.h:libc6-dev
 else
-  for command in ip iperf3 jq; do
-    command -v "$command" >/dev/null || die "$command is missing: sudo apt-get install iproute2 iperf3 jq"
+  for program in ip iperf3 jq nft haproxy nginx wrk sockperf sysctl; do
+    command -v "$program" >/dev/null || die "$program is missing, and --no-install was given"
   done
 fi
-if [[ -z ${PRIVLINK:-} || -z ${PUMP:-} ]]; then
-  need_cargo
-  step "building privlink and the pump (cargo build --release, as $builder)"
-  as_builder cargo build --release --bin privlink --example pump
-fi
+haproxy -vv | grep -q '+NS' || die "this haproxy was built without support for namespaces (haproxy -vv: -NS)"
+[[ -c /dev/net/tun ]] || modprobe tun 2>/dev/null || true
+[[ -c /dev/net/tun ]] || die "/dev/net/tun is missing: this kernel (or container) has no TUN devices"
+leftovers=$(ip netns list | awk '$1 ~ /^bench-/ { print $1 }')
+[[ -z $leftovers ]] || die "namespaces of another run of this script, or left over from one (ip netns delete NAME):
+$leftovers"
+
+need_cargo
+step "building privlink, the pump and the report (cargo build --release, as $builder)"
+as_builder cargo build --release --locked --bin privlink --example pump --example bench_report || die "the build failed"
 privlink=${PRIVLINK:-$repo/target/release/privlink} pump=${PUMP:-$repo/target/release/examples/pump}
 
-for name in "$consumer" "$provider"; do
-  [[ ! -e /run/netns/$name ]] ||
-    die "the namespace $name exists already: another run of this script, or a leftover (ip netns delete $name)"
-  ip netns add "$name"
-  made+=("$name")
-  ip -n "$name" link set lo up
-done
-write_template
-ip netns exec "$provider" iperf3 -s -p "$port" >/dev/null 2>&1 &
-server_pid=$!
+git_here() { as_builder git -C "$repo" "$@" 2>/dev/null; }
+jq -n --arg commit "$(git_here rev-parse --short HEAD || echo unknown)$([[ -z $(git_here status --porcelain -uno) ]] || echo -modified)" \
+  --arg date "$(date -u +%Y-%m-%d)" --arg command "$command_line" --arg kernel "$(uname -r)" \
+  --arg processor "$(sed -n 's/^model name[^:]*: *//p' /proc/cpuinfo | head -n1)" --argjson cores "$(nproc)" \
+  --argjson rounds "$rounds" --argjson seconds "$seconds" --arg haproxy "$(haproxy -v | sed -n 's/.*version \([^ ]*\).*/\1/p')" \
+  --arg iperf3 "$(iperf3 --version | sed -n 's/^iperf \([^ ]*\).*/\1/p')" '$ARGS.named' >"$work/machine.json"
 
 # ---- rounds ----------------------------------------------------------------------------------------------------------
 
-# run_rounds FIRST LAST: every test at every MTU with every subject in turn; appends to the samples.
-run_rounds() {
-  local round test mtu subject value
-  for test in "${tests[@]}"; do
-    for mtu in "${mtus[@]}"; do
-      for ((round = $1; round <= $2; round++)); do
-        for subject in "${subjects[@]}"; do
-          progress "$test, MTU $mtu, round $round of $2: $subject"
-          start_subject "$subject" "$mtu"
-          value=$(measure "$test")
-          stop_subject
-          printf '%s\t%s\t%s\t%s\n' "$test" "$mtu" "$subject" "$value" >>"$work/samples"
-        done
-      done
+# sample RESULT SUBJECT VALUE
+sample() { printf '%s\t%s\t%s\t%s\n' "$mtu" "$1" "$2" "$3" >>"$work/samples.tsv"; }
+
+runs_done=0 runs_in_all=0
+for test in "${tests[@]}"; do
+  mapfile -t who < <(subjects_of "$test")
+  runs_in_all=$((runs_in_all + ${#who[@]} * rounds * ${#mtus[@]}))
+done
+
+time_left() {
+  local left='?'
+  ((runs_done == 0)) || left=$(((SECONDS - began) * (runs_in_all - runs_done) / runs_done))
+  [[ $left == '?' ]] || left=$(printf '%d:%02d' $((left / 60)) $((left % 60)))
+  echo "$left left"
+}
+
+# Every round begins with another subject.
+rounds_of() {
+  local test=$1 round i subject who
+  mapfile -t who < <(subjects_of "$test")
+  [[ -t 2 ]] || echo "MTU $mtu, $test: $rounds rounds of ${#who[@]} subjects ($(time_left))"
+  for ((round = 0; round < rounds; round++)); do
+    for ((i = 0; i < ${#who[@]}; i++)); do
+      subject=${who[(i + round) % ${#who[@]}]}
+      progress "[$((100 * runs_done / runs_in_all)) %, $(time_left)] MTU $mtu, $test, round $((round + 1)) of $rounds: $subject"
+      all_alive
+      run_test "$test" "$subject"
+      runs_done=$((runs_done + 1))
     done
   done
-  progress
-}
-
-# One object per test, MTU and subject: its rounds in order, and what they come to.
-evaluate() {
-  jq -R -s '
-    def median: sort | if length % 2 == 1 then .[length / 2 | floor] else (.[length / 2 - 1] + .[length / 2]) / 2 end;
-    def ratio($to): [., $to] | transpose | map(.[0] / .[1]) | median;
-    [split("\n")[] | select(. != "") | split("\t")
-      | {test: .[0], mtu: (.[1] | tonumber), subject: .[2], value: (.[3] | tonumber)}]
-    | group_by([.test, .mtu])
-    | map(
-        group_by(.subject) | map({test: .[0].test, mtu: .[0].mtu, unit: "Gbit/s", subject: .[0].subject,
-                                  median: (map(.value) | median), rounds: map(.value)})
-        | . as $subjects
-        | ($subjects[] | select(.subject == "pump").rounds) as $pump
-        | ($subjects[] | select(.subject == "privlink --offload off").rounds) as $off
-        | map(. + {of_pump: (.rounds | ratio($pump)), of_offload_off: (.rounds | ratio($off)),
-                   spread: ((.rounds | max - min) / .median)})
-      )
-    | add | sort_by(.mtu, {"pump": 0, "privlink": 1}[.subject] // 2) | sort_by(.test)' "$work/samples" >"$work/results.json"
-}
-
-# What is below its floor, a line each.
-below_the_floor() {
-  jq -r --argjson pump "$floor_of_pump" --argjson off "$floor_of_offload" '
-    .[] | select(.subject == "privlink")
-    | (select(.of_pump < $pump) | "\(.test), MTU \(.mtu): \(.of_pump * 100 | round / 100) of the pump, the floor is \($pump)"),
-      (select(.mtu == 1500 and .of_offload_off < $off)
-        | "\(.test), MTU \(.mtu): \(.of_offload_off * 100 | round / 100) times its own run without offload, the floor is \($off)")' \
-    "$work/results.json"
-}
-
-# Do the pump's own rounds differ so much that no ratio can be believed?
-too_noisy() {
-  jq -e --argjson noisy "$noisy" 'any(.[]; .subject == "pump" and .spread > $noisy)' "$work/results.json" >/dev/null
 }
 
 read -r load _ </proc/loadavg
 awk -v load="$load" 'BEGIN { exit !(load > 1) }' &&
   note "the machine is busy (load $load): figures will be low, and the ratios uncertain"
-step "$rounds rounds of $seconds s: ${tests[*]}; MTU ${mtus[*]}; in turn: pump, privlink, privlink --offload off"
-run_rounds 1 "$rounds"
-evaluate
-failed=$(below_the_floor)
-if [[ -n $failed ]] && too_noisy; then
-  note "below the floor, but the machine is too noisy to believe it: $rounds rounds more"
-  run_rounds $((rounds + 1)) $((2 * rounds))
-  evaluate
-  failed=$(below_the_floor)
-fi
+: >"$work/notes"
+began=$SECONDS
+step "$rounds rounds of $seconds s at MTU ${mtus[*]}: ${tests[*]}"
+for mtu in "${mtus[@]}"; do
+  mapfile -t who < <(for test in "${tests[@]}"; do [[ $test == start ]] || subjects_of "$test"; done | sort -u)
+  start_subjects "$mtu" "${who[@]}"
+  for test in "${tests[@]}"; do rounds_of "$test"; done
+  remove_everything
+done
+progress
 
 # ---- results ---------------------------------------------------------------------------------------------------------
 
 as_builder mkdir -p target/bench
-jq 'map({test: "\(.test)-mtu-\(.mtu)", unit, subject, median, rounds})' "$work/results.json" |
-  as_builder tee target/bench/results.json >/dev/null
-
-{
-  printf 'TEST\tMTU\tSUBJECT\tGbit/s\tOF PUMP\tOF OFFLOAD OFF\tSPREAD\n'
-  jq -r '.[] | [.test, .mtu, .subject, .median, .of_pump, .of_offload_off, .spread] | @tsv' "$work/results.json" |
-    awk -F'\t' '{ printf "%s\t%d\t%s\t%.2f\t%.2f\t%.2f\t%.0f%%\n", $1, $2, $3, $4, $5, $6, $7 * 100 }'
-} | awk -F'\t' '{ printf "%-20s %5s  %-24s %7s %8s %15s %7s\n", $1, $2, $3, $4, $5, $6, $7 }'
-
-! too_noisy ||
-  note "too noisy: the pump's own rounds differ by more than $(awk "BEGIN { print $noisy * 100 }") %; repeat on a quiet machine before believing a ratio"
-[[ -z $failed ]] || die "below the floor:
-$failed"
-printf '%sok:%s privlink is at least %s of the pump, and at MTU 1500 at least %s times its own run without offload\n' \
-  "$green" "$plain" "$floor_of_pump" "$floor_of_offload"
+for file in samples.tsv machine.json; do as_builder tee "target/bench/$file" <"$work/$file" >/dev/null; done
+while read -r line; do note "$line"; done <"$work/notes"
+code=0
+as_builder target/release/examples/bench_report target/bench || code=$?
+echo "written: target/bench/results.json, comparison.svg, machine.json, samples.tsv ($((SECONDS - began)) s)"
+exit "$code"

@@ -1,0 +1,163 @@
+# shellcheck shell=bash
+# How scripts/bench.sh measures: a function for each test. Sourced, never run.
+#
+# Each is given a subject, and calls `sample RESULT SUBJECT VALUE` for what it found. What a result is worth, in which
+# unit and with which goal, stands in examples/bench_report/catalogue.rs.
+
+tests=(
+  tcp-1-flow tcp-1-flow-reverse tcp-4-flows tcp-4-flows-reverse tcp-at-2-gbit tcp-1-flow-busy
+  http-keep-alive http-close ping-pong ping-pong-busy udp-64-bytes start
+)
+quick_tests=(tcp-1-flow tcp-4-flows http-keep-alive http-close ping-pong udp-64-bytes start)
+subjects=(kernel haproxy pump privlink)
+
+# subjects_of TEST: a line each.
+subjects_of() {
+  case $1 in
+  tcp-1-flow) printf '%s\n' "${subjects[@]}" privlink-64 privlink-offload-off ;;
+  udp-64-bytes) printf '%s\n' kernel pump privlink ;; # haproxy has no UDP
+  start) echo privlink ;;
+  *) printf '%s\n' "${subjects[@]}" ;;
+  esac
+}
+
+run_test() {
+  case $1 in
+  tcp-1-flow) tcp_1_flow "$2" ;;
+  tcp-1-flow-reverse | tcp-4-flows | tcp-4-flows-reverse) tcp_flows "$1" "$2" ;;
+  tcp-at-2-gbit) tcp_at_2_gbit "$2" ;;
+  tcp-1-flow-busy) beside_busy_process tcp_flows "$1" "$2" ;;
+  http-*) http "$1" "$2" ;;
+  ping-pong) ping_pong "$1" "$2" ;;
+  ping-pong-busy) beside_busy_process ping_pong "$1" "$2" ;;
+  udp-64-bytes) udp_64_bytes "$2" ;;
+  start) start ;;
+  esac
+}
+
+consumer() { ip netns exec "bench-$1-a" "${@:2}"; }
+
+# ---- iperf3 ----------------------------------------------------------------------------------------------------------
+
+# iperf SUBJECT OPTION...: into $work/iperf.json.
+iperf() {
+  local subject=$1
+  shift
+  consumer "$subject" iperf3 -J -c "$endpoint" -p "$iperf_port" -t "$seconds" --connect-timeout 3000 "$@" \
+    >"$work/iperf.json" </dev/null || die "iperf3 through $subject failed: $(jq -r '.error // "no reason given"' "$work/iperf.json")"
+}
+
+of_iperf() { jq -e "$1" "$work/iperf.json" || die "iperf3's output was not understood: $(<"$work/iperf.json")"; }
+
+# As the receiver counts them.
+gbits() { of_iperf '.end.sum_received.bits_per_second / 1e9'; }
+
+tcp_flows() {
+  local options=()
+  [[ $1 != *4-flows* ]] || options+=(-P 4)
+  [[ $1 != *reverse* ]] || options+=(-R)
+  iperf "$2" "${options[@]}"
+  sample "$1" "$2" "$(gbits)"
+}
+
+tcp_1_flow() {
+  cpu_of iperf "$1"
+  case $1 in
+  privlink-64) sample tcp-1-flow-64-instances privlink "$(gbits)" ;;
+  privlink-offload-off) sample tcp-1-flow-offload-off privlink "$(gbits)" ;;
+  *)
+    sample tcp-1-flow "$1" "$(gbits)"
+    sample cpu-at-full-rate "$1" "$(cpu_per_gigabyte)"
+    ;;
+  esac
+}
+
+# At full rate both cores are busy whoever forwards; at a rate that all can carry, what is saved shows.
+tcp_at_2_gbit() {
+  cpu_of iperf "$1" -b 2G
+  sample cpu-at-2-gbit "$1" "$(cpu_per_gigabyte)"
+}
+
+# What was sent and not lost.
+udp_64_bytes() {
+  iperf "$1" -u -l 64 -b 0
+  sample udp-64-bytes "$1" "$(of_iperf '.end.sum | (.packets - .lost_packets) / .seconds')"
+}
+
+# ---- CPU time --------------------------------------------------------------------------------------------------------
+
+# cpu_of COMMAND...: leaves in cpu_seconds how long the machine's cores, all together, were not idle meanwhile. iperf3's own
+# part is in it, for all subjects alike. (Idle time is exact; user and system time are sampled by the tick.)
+cpu_of() {
+  local before after
+  before=$(clock_and_idle)
+  "$@"
+  after=$(clock_and_idle)
+  cpu_seconds=$(awk -v cores="$(nproc --all)" -v hertz="$(getconf CLK_TCK)" \
+    '{ print ($3 - $1) * cores - ($4 - $2) / hertz }' <<<"$before $after")
+}
+
+# Seconds, and the ticks in which cores were idle, waited for a disk, or were taken by the hypervisor.
+clock_and_idle() {
+  local idle iowait steal
+  read -r _ _ _ _ idle iowait _ _ steal _ </proc/stat
+  echo "$EPOCHREALTIME $((idle + iowait + steal))"
+}
+
+cpu_per_gigabyte() { awk -v cpu="$cpu_seconds" -v bytes="$(of_iperf .end.sum_received.bytes)" 'BEGIN { print cpu / bytes * 1e9 }'; }
+
+# A process that wants a whole core, for no longer than the run can take.
+beside_busy_process() {
+  spawn busy '' timeout $((seconds + 30)) bash -c 'while :; do :; done'
+  "$@"
+  stop busy
+}
+
+# ---- HTTP, round trips, start ----------------------------------------------------------------------------------------
+
+http() {
+  local options=()
+  [[ $1 != http-close ]] || options+=(-H 'Connection: close')
+  consumer "$2" wrk -t 2 -c 32 -d "$seconds" "${options[@]}" "http://$endpoint:$http_port/" >"$work/wrk.out" 2>&1 ||
+    die "wrk through $2 failed: $(<"$work/wrk.out")"
+  ! grep -E 'Socket errors|Non-2xx' "$work/wrk.out" >"$work/wrk.errors" ||
+    printf '%s through %s, MTU %s: wrk says: %s\n' "$1" "$2" "$mtu" "$(<"$work/wrk.errors")" >>"$work/notes"
+  sample "$1" "$2" "$(awk '/^Requests\/sec:/ { print $2 }' "$work/wrk.out")"
+}
+
+# Full round trips of 14 bytes over one connection.
+ping_pong() {
+  local percentile value
+  consumer "$2" sockperf ping-pong --tcp --full-rtt -i "$endpoint" -p "$ping_pong_port" -t "$seconds" >"$work/sockperf.out" 2>&1 ||
+    die "sockperf through $2 failed: $(<"$work/sockperf.out")"
+  for percentile in 50 99; do
+    value=$(sed -nE "s/.*percentile $percentile\.0+ = +([0-9.]+).*/\1/p" "$work/sockperf.out")
+    [[ -n $value ]] || die "sockperf's output was not understood: $(<"$work/sockperf.out")"
+    sample "$1-p$percentile" "$2" "$value"
+  done
+}
+
+# From the call of privlink to the first connection through the endpoint of the demo's topology, in namespaces that stand.
+start() {
+  local began ended='' deadline=$((SECONDS + 10)) to=172.18.0.247
+  [[ -n ${pid_of[start-nginx]:-} ]] || {
+    make_namespace bench-start-a
+    make_namespace bench-start-b
+    serve_http start bench-start-b
+    sed 's/Namespace: ec2-/Namespace: bench-start-/' "$repo/examples/resource-endpoint.yaml" >"$work/start.yaml"
+  }
+  # shellcheck disable=SC2016  # $0 and $1 are the inner shell's.
+  spawn first-connection bench-start-a timeout 10 bash -c '
+    until : </dev/tcp/$0/$1; do sleep 0.002; done 2>/dev/null
+    echo "connected at $EPOCHREALTIME"' "$to" "$http_port"
+  sleep 0.1
+  began=$EPOCHREALTIME
+  spawn start '' "$privlink" --state-dir "$work/start" up "$work/start.yaml"
+  until [[ -n $ended ]]; do
+    ((SECONDS < deadline)) || die "no connection to $to ten seconds after privlink's start: $(<"$work/start.log")"
+    sleep 0.02
+    ended=$(sed -n 's/^connected at //p' "$work/first-connection.log")
+  done
+  stop first-connection start
+  sample start privlink "$(awk -v began="$began" -v ended="$ended" 'BEGIN { print (ended - began) * 1000 }')"
+}
