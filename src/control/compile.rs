@@ -15,8 +15,9 @@ pub fn compile(state: &ControlState) -> DataplaneConfig {
     }
     for group in state.security_groups() {
         let rules = |rules: &[SecurityGroupRule]| {
-            let compiled = rules.iter().filter_map(|rule| self::rule(state, rule));
-            compiled.collect()
+            let mut compiled = Vec::with_capacity(rules.len());
+            compiled.extend(rules.iter().filter_map(|rule| self::rule(state, rule)));
+            compiled
         };
         let compiled = config::SecurityGroup {
             ingress: rules(&group.ingress),
