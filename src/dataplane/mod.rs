@@ -44,6 +44,7 @@ mod worker;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 
 pub use config::{DataplaneConfig, EniIdx};
 pub use eni::EniCounters;
@@ -91,6 +92,8 @@ pub enum Reason {
 pub struct Dataplane {
     settings: Settings,
     snapshot: ArcSwap<Snapshot>,
+    /// Snapshots that workers may still hold.
+    replaced: Mutex<Vec<Arc<Snapshot>>>,
     flows: FlowTable,
     epochs: Epochs,
     sweep: Sweep,
@@ -101,6 +104,7 @@ impl Dataplane {
     pub fn new(settings: Settings) -> Self {
         Self {
             snapshot: ArcSwap::default(),
+            replaced: Mutex::default(),
             flows: FlowTable::new(settings.max_flows, settings.seed),
             epochs: Epochs::new(settings.workers),
             sweep: Sweep::default(),
@@ -120,9 +124,12 @@ impl Dataplane {
 
     /// Replaces the topology. Flows that it does not concern go on; workers see it from their next batch.
     pub fn apply(&self, config: DataplaneConfig) {
-        let before = self.snapshot.load();
-        let next = Snapshot::new(config, self.settings.workers, self.settings.mtu, &before);
-        self.snapshot.store(Arc::new(next));
+        let Settings { workers, mtu, .. } = self.settings;
+        let mut replaced = self.replaced.lock();
+        // Taking a large one apart takes milliseconds, which no worker has: it happens here, when none holds it any more.
+        replaced.retain(|snapshot| Arc::strong_count(snapshot) > 1);
+        let next = Snapshot::new(config, workers, mtu, &self.snapshot.load());
+        replaced.push(self.snapshot.swap(Arc::new(next)));
     }
 
     /// Begins a batch: the worker takes up the newest topology.

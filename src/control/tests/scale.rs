@@ -1,37 +1,13 @@
 //! The sizes that benches ask for: nothing may grow with the square.
 
 use super::*;
+use crate::sim::Estate;
 
 /// 500 VPCs, 5,000 endpoints, 50,000 rules: half of the benches' size, in a debug build.
 #[test]
 fn five_thousand_endpoints_and_fifty_thousand_rules_compile() {
-    let mut account = Account::new();
-    let mut configurations = vec![];
-    for v in 0..500 {
-        let vpc_id = account.vpc(&format!("v{v}"), "10.0.0.0/16");
-        let subnet_id = account.subnet(&format!("v{v}s"), vpc_id, "10.0.0.0/20", "ap-northeast-1a");
-        for g in 0..2 {
-            let group_id = account.group(&format!("v{v}g{g}"), vpc_id);
-            for r in 0..50 {
-                account.done(Command::AuthorizeSecurityGroupIngress(
-                    AuthorizeSecurityGroupIngress {
-                        cidr_ip: Some(format!("10.{r}.0.0/16")),
-                        ..ingress(&format!("v{v}g{g}r{r}"), group_id)
-                    },
-                ));
-            }
-        }
-        account.instance(instance(&format!("v{v}i"), subnet_id));
-        let gateway_id = account.gateway(gateway(&format!("v{v}gw"), vpc_id, &[subnet_id]));
-        let token = format!("v{v}cfg");
-        configurations.push(account.configuration(configuration(&token, gateway_id, "10.0.0.4")));
-        for e in 0..10 {
-            let leads_to = configurations[(v * 7 + e) % configurations.len()];
-            let token = format!("v{v}e{e}");
-            account.endpoint(endpoint(&token, vpc_id, leads_to, &[subnet_id]));
-        }
-    }
-    let config = compile(&account.state);
+    let estate = Estate::new(500, 5_000, 50);
+    let config = compile(&estate.state);
     assert_eq!(config.enis.iter().count(), 500 * (1 + 1 + 10));
     let rules = config.groups.iter().map(|(_, group)| group.ingress.len());
     assert_eq!(rules.sum::<usize>(), 500 * (2 * 50 + 1));
