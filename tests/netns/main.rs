@@ -11,6 +11,7 @@ mod lifecycle;
 mod protocols;
 mod rules;
 mod site;
+mod syscalls;
 mod traffic;
 mod workers;
 
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
         cli::tests(),
         io::tests(),
         workers::tests(),
+        syscalls::tests(),
     ];
     let trials = tests
         .into_iter()

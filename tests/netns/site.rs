@@ -160,6 +160,14 @@ impl Site {
         Ok(self.daemon.as_ref().context("no daemon")?.child.id())
     }
 
+    /// The threads of the daemon that carry packets.
+    pub fn workers(&self) -> Result<Vec<u32>> {
+        let mut threads = threads(self.pid()?)?;
+        threads.retain(|thread| thread.name.starts_with("worker-"));
+        ensure!(!threads.is_empty(), "no worker threads");
+        Ok(threads.iter().map(|thread| thread.id).collect())
+    }
+
     /// Sends the daemon a signal and waits for its end.
     pub fn stop(&mut self, signal: Signal) -> Result<ExitStatus> {
         let mut daemon = self.daemon.take().context("no daemon")?;
@@ -638,6 +646,7 @@ fn cpu_time(pid: u32) -> Result<Duration> {
 
 /// What a thread has done so far.
 struct Thread {
+    id: u32,
     name: String,
     cpu: Duration,
     /// How often it has gone to sleep of itself.
@@ -656,7 +665,9 @@ fn threads(pid: u32) -> Result<Vec<Thread>> {
             .lines()
             .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))
             .context("status")?;
+        let id = task.file_name().unwrap_or_default().to_string_lossy();
         Ok(Thread {
+            id: id.parse()?,
             name: read("comm")?.trim_end().to_owned(),
             cpu: Duration::from_nanos(nanoseconds.parse()?),
             sleeps: sleeps.trim().parse()?,
@@ -668,7 +679,7 @@ fn threads(pid: u32) -> Result<Vec<Thread>> {
 }
 
 /// Signals a child and waits for its end.
-fn end(child: &mut Child, signal: Signal, patience: Duration) -> Result<ExitStatus> {
+pub fn end(child: &mut Child, signal: Signal, patience: Duration) -> Result<ExitStatus> {
     if let Some(status) = child.try_wait()? {
         return Ok(status);
     }
