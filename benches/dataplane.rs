@@ -1,165 +1,49 @@
 //! What the core alone costs, in memory: no TUN, no system call.
 //!
-//! Every figure includes preparing the packet in its buffer, which `prepare` measures by itself.
+//! Packets go through it as `io`'s workers hand them over, in batches. Every figure includes preparing the packet in its
+//! buffer, which `parts/prepare` measures by itself.
 
 use std::cell::RefCell;
 use std::hint::black_box;
-use std::sync::LazyLock;
+use std::sync::{Barrier, LazyLock};
+use std::thread;
 use std::time::{Duration, Instant as Clock};
 
 use criterion::measurement::WallTime;
-use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main};
+use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use privlink::dataplane::flow::Flow;
-use privlink::dataplane::{Dataplane, EniIdx, Instant, Settings, Verdict, Worker};
-use privlink::net::{Addr, FiveTuple, Packet, Segment, VnetHeader, rewrite};
-use privlink::sim::{SimPacket, Topology, World, any_from, tcp};
+use privlink::dataplane::{DropReason, Verdict, Worker};
+use privlink::net::{Addr, FiveTuple, Segment, rewrite};
+use privlink::sim::{Established, Load, Topology, World, shuffle, tcp};
 
-const A: EniIdx = Topology::EC2_A;
-const B: EniIdx = Topology::EC2_B;
-const ENDPOINT: [u8; 4] = Topology::ENDPOINT_C_ADDRESS;
-/// Packets between two looks at the newest topology, as `io`'s workers have it.
-const BATCH: u64 = 64;
-/// Source ports of the flows; the rest of a flow's number is in its destination port.
-const SOURCE_PORTS: usize = 50_000;
+const ENDPOINT: ([u8; 4], u16) = (Topology::ENDPOINT_C_ADDRESS, 80);
 /// Numbers of flows.
 const SIZES: [(&str, usize); 3] = [("1k", 1_000), ("100k", 100_000), ("1M", 1_000_000)];
 
-/// A buffer with an MTU-sized packet, whose addresses and ports are set anew before each use.
-struct Buffer {
-    vnet: VnetHeader,
-    bytes: Vec<u8>,
-}
-
-/// Addresses and ports of one flow's packets, as they stand in the header.
-type Row = ([u8; 8], [u8; 4]);
-
-impl Buffer {
-    fn new() -> Self {
-        let packet = tcp((Topology::EC2_ADDRESS, 0), (ENDPOINT, 0));
-        let packet = packet.segment(Segment::ACK, 1001, 5001).payload(&[0; 1400]);
-        let SimPacket { vnet, bytes } = packet.build();
-        Self { vnet, bytes }
-    }
-
-    #[inline]
-    fn set(&mut self, (addresses, ports): &Row) -> Packet<'_> {
-        self.bytes[12..20].copy_from_slice(addresses);
-        self.bytes[20..24].copy_from_slice(ports);
-        Packet::new(&mut self.vnet, &mut self.bytes)
-    }
-}
-
-fn row(packet: &SimPacket) -> Row {
-    let (addresses, ports) = packet.bytes[12..24].split_at(8);
-    (addresses.try_into().unwrap(), ports.try_into().unwrap())
-}
-
-/// W1 with every port open.
-fn world(max_flows: usize) -> World {
-    let mut topology = Topology::w1();
-    for group in [Topology::ENDPOINT_GROUP, Topology::TARGET_GROUP] {
-        topology.group(group).ingress.push(any_from("0.0.0.0/0"));
-    }
-    let settings = Settings {
-        workers: 1,
-        seed: 7,
-        mtu: 9001,
-        max_flows,
-    };
-    World::with(&topology, settings)
-}
-
-/// A world with this many established flows, and their packets in random order.
-struct Established {
-    world: RefCell<World>,
-    outbound: Vec<Row>,
-    inbound: Vec<Row>,
-}
-
-impl Established {
-    fn new(flows: usize) -> Self {
-        // One interface gets half of the table.
-        let mut world = world(2 * flows);
-        let mut rows: Vec<_> = (0..flows)
-            .map(|n| {
-                let server = (ENDPOINT, 1 + (n / SOURCE_PORTS) as u16);
-                let [outbound, inbound] = world.connect(1024 + (n % SOURCE_PORTS) as u16, server);
-                (row(&outbound.build()), row(&inbound.build()))
-            })
-            .collect();
-        shuffle(&mut rows);
-        let (outbound, inbound) = rows.into_iter().unzip();
-        Self {
-            world: RefCell::new(world),
-            outbound,
-            inbound,
-        }
-    }
-
-    fn run(&self, from: EniIdx, rows: &[Row], packets: u64) -> Duration {
-        let mut world = self.world.borrow_mut();
-        let now = world.now;
-        let World {
-            dataplane, workers, ..
-        } = &mut *world;
-        let worker = &mut workers[0];
-        let mut buffer = Buffer::new();
-        let mut rows = rows.iter().cycle();
-        let mut forwarded = 0;
-        let start = Clock::now();
-        batches(dataplane, worker, packets, |dataplane, worker| {
-            let Some(row) = rows.next() else { return };
-            let mut packet = buffer.set(row);
-            let verdict = dataplane.handle_packet(worker, from, &mut packet, now);
-            forwarded += u64::from(matches!(verdict, Verdict::Forward(_)));
-        });
-        let took = start.elapsed();
-        assert_eq!(forwarded, packets);
-        took
-    }
-}
-
-/// Calls `each` so often, with a new batch before every [`BATCH`] of them.
-#[inline]
-fn batches(
-    dataplane: &Dataplane,
-    worker: &mut Worker,
-    packets: u64,
-    mut each: impl FnMut(&Dataplane, &mut Worker),
-) {
-    for packet in 0..packets {
-        if packet % BATCH == 0 {
-            dataplane.resume(worker);
-        }
-        each(dataplane, worker);
-    }
-}
-
-/// Fisher and Yates, with a xorshift generator: the same order every time.
-fn shuffle<T>(items: &mut [T]) {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    for at in (1..items.len()).rev() {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        items.swap(at, (state % (at as u64 + 1)) as usize);
-    }
+/// Sends so many packets by one worker, all of which must be forwarded; the time it took.
+fn forward(world: &mut World, load: &mut Load, packets: u64) -> Duration {
+    let start = Clock::now();
+    assert_eq!(world.carry(load, packets).forwarded, packets);
+    start.elapsed()
 }
 
 /// A packet of an established flow, each one of another flow than the last.
 fn established(criterion: &mut Criterion) {
     let mut group = group(criterion, "established");
     for (name, flows) in SIZES {
-        let flows = LazyLock::new(move || Established::new(flows));
-        // Not on the clock, not even of the warm-up.
-        let made = || LazyLock::force(&flows);
+        let flows = LazyLock::new(move || RefCell::new(Established::new(flows, 1)));
         group.bench_function(format!("outbound/{name}"), |bencher| {
-            let flows = made();
-            bencher.iter_custom(|packets| flows.run(A, &flows.outbound, packets));
+            // Not on the clock, not even of the warm-up.
+            let mut flows = LazyLock::force(&flows).borrow_mut();
+            let Established {
+                world, outbound, ..
+            } = &mut *flows;
+            bencher.iter_custom(|packets| forward(world, outbound, packets));
         });
         group.bench_function(format!("inbound/{name}"), |bencher| {
-            let flows = made();
-            bencher.iter_custom(|packets| flows.run(B, &flows.inbound, packets));
+            let mut flows = LazyLock::force(&flows).borrow_mut();
+            let Established { world, inbound, .. } = &mut *flows;
+            bencher.iter_custom(|packets| forward(world, inbound, packets));
         });
     }
 }
@@ -190,25 +74,26 @@ fn memory(criterion: &mut Criterion) {
 /// The parts that every packet passes.
 fn parts(criterion: &mut Criterion) {
     let mut group = group(criterion, "parts");
-    let mut buffer = Buffer::new();
-    let there = row(&tcp((Topology::EC2_ADDRESS, 40_000), (ENDPOINT, 80)).build());
-    group.bench_function("prepare", |bencher| {
-        bencher.iter(|| {
-            black_box(buffer.set(black_box(&there)));
-        });
-    });
-    group.bench_function("parse", |bencher| {
-        bencher.iter(|| black_box(buffer.set(black_box(&there)).parse()));
-    });
+    let there = tcp((Topology::EC2_ADDRESS, 40_000), ENDPOINT);
     let to = FiveTuple {
         src: Addr::v4([172, 18, 1, 83]),
         src_port: 50_211,
         dst: Addr::v4(Topology::EC2_ADDRESS),
-        ..tcp((ENDPOINT, 80), (ENDPOINT, 80)).build().tuple()
+        ..there.build().tuple()
     };
+    let mut load = Load::new(&there.clone().payload(&[0; 1400]));
+    load.push(Topology::EC2_A, &there);
+    group.bench_function("prepare", |bencher| {
+        bencher.iter(|| {
+            black_box(black_box(&mut load).next_packet());
+        });
+    });
+    group.bench_function("parse", |bencher| {
+        bencher.iter(|| black_box(black_box(&mut load).next_packet().1.parse()));
+    });
     group.bench_function("parse and rewrite", |bencher| {
         bencher.iter(|| {
-            let mut packet = buffer.set(black_box(&there));
+            let (_, mut packet) = black_box(&mut load).next_packet();
             if let Ok(headers) = packet.parse() {
                 rewrite(&mut packet, &headers, black_box(&to));
             }
@@ -216,72 +101,193 @@ fn parts(criterion: &mut Criterion) {
     });
 }
 
-/// A SYN that opens a flow through the endpoint. The places are taken back between rounds, so that they are not fresh memory.
+/// A SYN that opens a flow. The places are taken back between rounds, so that they are not fresh memory.
 fn opening(criterion: &mut Criterion) {
-    const ROUND: u64 = SOURCE_PORTS as u64;
+    const ROUND: u64 = 50_000;
     let mut group = group(criterion, "new flow");
-    let world = LazyLock::new(|| RefCell::new(world(2 * SOURCE_PORTS)));
-    let syns = LazyLock::new(|| {
-        let syn = |n| tcp((Topology::EC2_ADDRESS, 1024 + n as u16), (ENDPOINT, 80));
-        let mut rows: Vec<_> = (0..ROUND).map(|n| row(&syn(n).build())).collect();
-        shuffle(&mut rows);
-        rows
-    });
-    let round = |packets: u64| {
-        let mut world = world.borrow_mut();
-        let now = world.now;
-        let World {
-            dataplane, workers, ..
-        } = &mut *world;
-        let mut buffer = Buffer::new();
-        buffer.bytes[33] = Segment::SYN;
-        let mut rows = syns.iter();
-        let start = Clock::now();
-        batches(dataplane, &mut workers[0], packets, |dataplane, worker| {
-            let Some(row) = rows.next() else { return };
-            let _ = black_box(dataplane.handle_packet(worker, A, &mut buffer.set(row), now));
+    let (own, neighbour) = (Topology::EC2_ADDRESS, Topology::NEIGHBOUR_ADDRESS);
+    for (name, from, client, to) in [
+        ("through the endpoint", Topology::EC2_A, own, ENDPOINT),
+        ("inside the VPC", Topology::EC2_A2, neighbour, (own, 80)),
+    ] {
+        let mut world = World::open(2 * ROUND as usize, 1);
+        let mut load = Load::new(&tcp((client, 0), to));
+        for port in 1024..1024 + ROUND as u16 {
+            load.push(from, &tcp((client, port), to));
+        }
+        load.shuffle();
+        let mut round = |packets: u64| {
+            load.rewind();
+            let took = forward(&mut world, &mut load, packets);
+            assert_eq!(world.flows().len() as u64, packets);
+            // Those that nobody has answered end after four minutes.
+            world.advance(Duration::from_secs(300));
+            assert_eq!(world.flows().len(), 0);
+            took
+        };
+        group.bench_function(name, |bencher| {
+            bencher.iter_custom(|packets| {
+                let full = (0..packets / ROUND).map(|_| round(ROUND)).sum::<Duration>();
+                full + round(packets % ROUND)
+            });
         });
-        let took = start.elapsed();
-        assert_eq!(world.flows().len() as u64, packets);
-        world.advance(Duration::from_secs(300));
-        assert_eq!(world.flows().len(), 0);
-        took
-    };
-    group.bench_function("through the endpoint", |bencher| {
-        bencher.iter_custom(|packets| {
-            let full = (0..packets / ROUND).map(|_| round(ROUND)).sum::<Duration>();
-            full + round(packets % ROUND)
-        });
-    });
+    }
 }
 
-/// Packets that end here.
+/// Packets that end here, in the order of the pipeline's questions.
 fn dropped(criterion: &mut Criterion) {
     let mut group = group(criterion, "dropped");
     let mut world = World::new(&Topology::w1());
-    let (own, stranger) = (Topology::EC2_ADDRESS, [10, 0, 0, 1]);
-    for (name, src, dst) in [
-        ("IngressDenied", (own, 40_000), (ENDPOINT, 81)),
-        ("NoSuchAddress", (own, 40_000), ([172, 18, 9, 9], 80)),
-        ("SourceCheck", (stranger, 40_000), (ENDPOINT, 80)),
+    let World {
+        dataplane,
+        workers,
+        now,
+        ..
+    } = &mut world;
+    let (own, port) = (Topology::EC2_ADDRESS, 40_000);
+    let syn = |to| tcp((own, port), to);
+    for (reason, packet) in [
+        (
+            DropReason::BadTransportHeader,
+            syn(ENDPOINT).segment(0, 1, 0),
+        ),
+        (
+            DropReason::SourceCheck,
+            tcp(([10, 0, 0, 1], port), ENDPOINT),
+        ),
+        (DropReason::NoRoute, syn(([8, 8, 8, 8], 80))),
+        (DropReason::NoSuchAddress, syn(([172, 18, 9, 9], 80))),
+        (DropReason::IngressDenied, syn((ENDPOINT.0, 81))),
+        // Its sender gets a RST.
+        (
+            DropReason::NoFlow,
+            syn(ENDPOINT).segment(Segment::ACK, 1001, 5001),
+        ),
     ] {
-        let row = row(&tcp(src, dst).build());
-        let mut buffer = Buffer::new();
-        buffer.bytes[33] = Segment::SYN;
-        let now: Instant = world.now;
-        let World {
-            dataplane, workers, ..
-        } = &mut world;
-        let verdict = dataplane.handle_packet(&mut workers[0], A, &mut buffer.set(&row), now);
-        assert!(
-            matches!(verdict, Verdict::Drop(reason) if reason.name() == name),
-            "{verdict:?}"
-        );
-        group.bench_function(name, |bencher| {
-            bencher
-                .iter(|| dataplane.handle_packet(&mut workers[0], A, &mut buffer.set(&row), now));
+        let worker = &mut workers[0];
+        let mut load = Load::new(&packet);
+        load.push(Topology::EC2_A, &packet);
+        let (from, mut first) = load.next_packet();
+        let verdict = dataplane.handle_packet(worker, from, &mut first, *now);
+        assert_eq!(verdict, Verdict::Drop(reason));
+        group.bench_function(reason.name(), |bencher| {
+            bencher.iter_custom(|packets| {
+                let start = Clock::now();
+                let fates = load.send(dataplane, worker, packets, *now);
+                let took = start.elapsed();
+                assert_eq!(fates.dropped, packets);
+                took
+            });
         });
     }
+}
+
+/// Two packets, by one worker and by two at once. An iteration is a packet of each load: two workers that are in no one's
+/// way take half the time.
+fn two_workers(criterion: &mut Criterion) {
+    let mut group = group(criterion, "two workers");
+    group.throughput(Throughput::Elements(2));
+
+    // What the machine gives: each worker has a data plane of its own.
+    let mut alone = [Established::new(1_000, 1), Established::new(1_000, 1)];
+    group.bench_function("nothing shared/one", |bencher| {
+        bencher.iter_custom(|packets| {
+            let each = alone.iter_mut();
+            each.map(|flows| forward(&mut flows.world, &mut flows.outbound, packets))
+                .sum()
+        });
+    });
+    group.bench_function("nothing shared/two", |bencher| {
+        bencher.iter_custom(|packets| {
+            let [one, two] = &mut alone;
+            at_once(
+                || forward(&mut one.world, &mut one.outbound, packets),
+                || forward(&mut two.world, &mut two.outbound, packets),
+            )
+        });
+    });
+
+    for (name, flows) in [
+        ("different flows", different_flows()),
+        ("two directions of one flow", both_directions(1)),
+        ("two directions of 1k flows", both_directions(1_000)),
+    ] {
+        let (world, mut loads) = flows;
+        let World {
+            dataplane,
+            mut workers,
+            now,
+            ..
+        } = world;
+        let send = |worker: &mut Worker, load: &mut Load, packets| {
+            let start = Clock::now();
+            let fates = load.send(&dataplane, worker, packets, now);
+            let took = start.elapsed();
+            assert_eq!(fates.forwarded, packets);
+            took
+        };
+        group.bench_function(format!("{name}/one"), |bencher| {
+            bencher.iter_custom(|packets| {
+                let loads = loads.iter_mut();
+                loads.map(|load| send(&mut workers[0], load, packets)).sum()
+            });
+        });
+        group.bench_function(format!("{name}/two"), |bencher| {
+            bencher.iter_custom(|packets| {
+                let ([one, two], [first, second]) = (&mut loads, &mut workers[..]) else {
+                    unreachable!("two workers");
+                };
+                at_once(|| send(first, one, packets), || send(second, two, packets))
+            });
+        });
+    }
+}
+
+/// A thousand flows of EC2_A's, and a thousand of its neighbour's.
+fn different_flows() -> (World, [Load; 2]) {
+    let mut world = World::open(4_000, 2);
+    let loads = [
+        (Topology::EC2_A, Topology::EC2_ADDRESS),
+        (Topology::EC2_A2, Topology::NEIGHBOUR_ADDRESS),
+    ]
+    .map(|(from, address)| {
+        let like = tcp((address, 0), ENDPOINT).segment(Segment::ACK, 1001, 5001);
+        let mut load = Load::new(&like.payload(&[0; 1400]));
+        for port in 1024..2024 {
+            let client = (address, port);
+            let [outbound, _] = world.connect_between(from, client, ENDPOINT, Topology::EC2_B);
+            load.push(from, &outbound);
+        }
+        load.shuffle();
+        load
+    });
+    (world, loads)
+}
+
+fn both_directions(flows: usize) -> (World, [Load; 2]) {
+    let Established {
+        world,
+        outbound,
+        inbound,
+    } = Established::new(flows, 2);
+    (world, [outbound, inbound])
+}
+
+/// Runs both at the same time; the time that the longer one takes.
+fn at_once(
+    one: impl FnOnce() -> Duration + Send,
+    two: impl FnOnce() -> Duration + Send,
+) -> Duration {
+    let ready = Barrier::new(2);
+    thread::scope(|scope| {
+        let one = scope.spawn(|| {
+            ready.wait();
+            one()
+        });
+        ready.wait();
+        let two = two();
+        one.join().unwrap().max(two)
+    })
 }
 
 fn group<'a>(criterion: &'a mut Criterion, name: &str) -> BenchmarkGroup<'a, WallTime> {
@@ -293,5 +299,13 @@ fn group<'a>(criterion: &'a mut Criterion, name: &str) -> BenchmarkGroup<'a, Wal
     group
 }
 
-criterion_group!(benches, parts, memory, established, opening, dropped);
+criterion_group!(
+    benches,
+    parts,
+    memory,
+    established,
+    opening,
+    dropped,
+    two_workers
+);
 criterion_main!(benches);

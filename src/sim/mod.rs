@@ -2,10 +2,14 @@
 //!
 //! Used by tests, benches and fuzzing; nothing that runs in production knows it, and it may panic.
 
+mod estate;
+mod load;
 mod packet;
 mod topology;
 mod world;
 
+pub use estate::{Estate, EstateEndpoint, EstateVpc};
+pub use load::{Established, Fates, Load, shuffle};
 pub use packet::{PacketBuilder, SimPacket, echo_reply, echo_request, tcp, udp};
 pub use topology::{Topology, any_from, from_group, tcp_from};
 pub use world::{Drops, Outcome, World};

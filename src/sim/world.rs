@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::load::{Fates, Load};
 use super::packet::{PacketBuilder, SimPacket, tcp};
-use super::topology::Topology;
+use super::topology::{Topology, any_from};
 use crate::dataplane::{
     Dataplane, DropReason, EniIdx, FlowView, Instant, Settings, Transmit, Verdict, Worker,
 };
@@ -64,6 +65,20 @@ impl World {
             now: Instant::START,
             seen: Drops::new(),
         }
+    }
+
+    /// W1 with every port of the endpoint and the target open, and room for so many flows.
+    pub fn open(max_flows: usize, workers: usize) -> Self {
+        let mut topology = Topology::w1();
+        for group in [Topology::ENDPOINT_GROUP, Topology::TARGET_GROUP] {
+            topology.group(group).ingress.push(any_from("0.0.0.0/0"));
+        }
+        let settings = Settings {
+            max_flows,
+            workers,
+            ..Self::settings()
+        };
+        Self::with(&topology, settings)
     }
 
     /// An instance sends a packet.
@@ -128,8 +143,19 @@ impl World {
     /// A TCP connection from EC2_A through an endpoint's `server` address to EC2_B, its handshake done; gives what each
     /// side, the client first, goes on to send.
     pub fn connect(&mut self, port: u16, server: ([u8; 4], u16)) -> [PacketBuilder; 2] {
-        let (a, b) = (Topology::EC2_A, Topology::EC2_B);
-        let outbound = tcp((Topology::EC2_ADDRESS, port), server);
+        let client = (Topology::EC2_ADDRESS, port);
+        self.connect_between(Topology::EC2_A, client, server, Topology::EC2_B)
+    }
+
+    /// As [`World::connect`], between any two instances.
+    pub fn connect_between(
+        &mut self,
+        a: EniIdx,
+        client: ([u8; 4], u16),
+        server: ([u8; 4], u16),
+        b: EniIdx,
+    ) -> [PacketBuilder; 2] {
+        let outbound = tcp(client, server);
         let arrived = self.deliver(a, &outbound, b).tuple();
         let [gateway, target] = [
             (arrived.src, arrived.src_port),
@@ -142,6 +168,12 @@ impl World {
         let outbound = outbound.segment(ack, 1001, 5001);
         self.deliver(a, &outbound, b);
         [outbound, inbound.segment(ack, 5001, 1001)]
+    }
+
+    /// The first worker takes the next so many packets of this load.
+    #[inline]
+    pub fn carry(&mut self, load: &mut Load, packets: u64) -> Fates {
+        load.send(&self.dataplane, &mut self.workers[0], packets, self.now)
     }
 
     /// Time passes; all that falls due meanwhile happens when it is due.
