@@ -8,9 +8,9 @@ help() {
 Usage: sudo scripts/test.sh
 
 Installs what is missing (apt packages, cfn-lint in target/cfn-lint), then runs formatting, clippy, shellcheck,
-cfn-lint on the examples, all tests, the namespace tests (tests/netns, as root) and the demo; at the end it
-checks that nothing was left behind. The last line is "N passed, N failed": N tests, where a failed check counts
-as a failed test. Exit code 1 if anything failed.
+cfn-lint on the examples, all tests, the count of instructions per packet (benches/instructions.rs), the namespace
+tests (tests/netns, as root) and the demo; at the end it checks that nothing was left behind. The last line is
+"N passed, N failed": N tests, where a failed check counts as a failed test. Exit code 1 if anything failed.
 
 Under sudo everything but the namespace tests and the demo runs as the user who called it.
 Without root the namespace tests and the demo are skipped, and that is said.
@@ -141,7 +141,7 @@ demo() {
 venv=/usr/bin/python3
 /usr/bin/python3 -c 'import ensurepip' 2>/dev/null || venv=/missing
 install_packages cc:gcc /usr/include/errno.h:libc6-dev curl:curl ip:iproute2 nstat:iproute2 ping:iputils-ping ethtool:ethtool \
-  tcpdump:tcpdump nginx:nginx-light nc:netcat-openbsd shellcheck:shellcheck \
+  tcpdump:tcpdump nginx:nginx-light nc:netcat-openbsd strace:strace valgrind:valgrind shellcheck:shellcheck \
   /usr/bin/python3:python3 "$venv:python3-venv"
 need_cargo
 before=$(machine)
@@ -150,6 +150,7 @@ check "formatting" as_builder cargo fmt --check
 check "clippy" as_builder cargo clippy --locked --all-targets -- -D warnings
 check "shellcheck" shellcheck -S warning -x -P "$repo/scripts" "$repo"/scripts/*.sh "$repo/.ci/run"
 check "cfn-lint" lint_templates
+tests "instructions per packet" as_builder cargo bench --locked --bench instructions
 if ((EUID == 0)); then
   if [[ $builder == root ]]; then
     tests "tests, with the namespace tests" as_builder cargo test --locked --no-fail-fast
