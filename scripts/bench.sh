@@ -56,7 +56,7 @@ END
 
 command_line="sudo ./scripts/bench.sh${*:+ $*}"
 quick=false install=true rounds='' seconds='' mtus=() only=()
-# option NAME [VALUE]: an option's value, of the form that PATTERN says.
+# want PATTERN OPTION VALUE [WHAT]
 want() { [[ ${3:-} =~ ^$1$ ]] || usage_error "$2 wants ${4:-a number from 1 up} (see --help)"; }
 while (($#)); do
   case $1 in
@@ -76,7 +76,7 @@ for test in "${only[@]}"; do
 done
 for mtu in "${mtus[@]}"; do ((mtu <= 65535)) || usage_error "no link has an MTU of $mtu bytes"; done
 if $quick; then
-  tests=("${quick_tests[@]}")
+  tests=("${quick_tests[@]}") variants=()
   : "${rounds:=3}" "${seconds:=1}" "${mtus:=1500}"
 fi
 ((${#only[@]} == 0)) || tests=("${only[@]}")
@@ -110,24 +110,26 @@ progress() {
 # ---- set-up ----------------------------------------------------------------------------------------------------------
 
 if $install; then
-  install_packages ip:iproute2 iperf3:iperf3 jq:jq nft:nftables haproxy:haproxy nginx:nginx-light wrk:wrk sockperf:sockperf \
+  install_packages ip:iproute2 iperf3:iperf3 jq:jq nft:nftables haproxy:haproxy nginx:nginx-light wrk:wrk \
     sysctl:procps cc:gcc /usr/include/errno.h:libc6-dev
 else
-  for program in ip iperf3 jq nft haproxy nginx wrk sockperf sysctl; do
+  for program in ip iperf3 jq nft haproxy nginx wrk sysctl; do
     command -v "$program" >/dev/null || die "$program is missing, and --no-install was given"
   done
 fi
-haproxy -vv | grep -q '+NS' || die "this haproxy was built without support for namespaces (haproxy -vv: -NS)"
+[[ $(haproxy -vv) == *' +NS '* ]] || die "this haproxy was built without support for namespaces (haproxy -vv: -NS)"
 [[ -c /dev/net/tun ]] || modprobe tun 2>/dev/null || true
 [[ -c /dev/net/tun ]] || die "/dev/net/tun is missing: this kernel (or container) has no TUN devices"
-leftovers=$(ip netns list | awk '$1 ~ /^bench-/ { print $1 }')
-[[ -z $leftovers ]] || die "namespaces of another run of this script, or left over from one (ip netns delete NAME):
-$leftovers"
+leftovers=$(ip netns list | awk '$1 ~ /^bench-/ { print $1 }' | paste -sd ' ')
+[[ -z $leftovers ]] || die "namespaces of another run of this script, or left over from one: $leftovers
+  If it is over, remove what it left:
+    sudo pkill -f /tmp/privlink-bench; for n in \$(ip netns list | grep -o '^bench-[^ ]*'); do sudo ip netns pids \$n | xargs -r sudo kill; sudo ip netns delete \$n; done"
 
 need_cargo
-step "building privlink, the pump and the report (cargo build --release, as $builder)"
-as_builder cargo build --release --locked --bin privlink --example pump --example bench_report || die "the build failed"
+step "building privlink, the pump, the ping-pong and the report (cargo build --release, as $builder)"
+as_builder cargo build --release --locked --bin privlink --example pump --example ping_pong --example bench_report || die "the build failed"
 privlink=${PRIVLINK:-$repo/target/release/privlink} pump=${PUMP:-$repo/target/release/examples/pump}
+ping_pong_program=$repo/target/release/examples/ping_pong
 
 git_here() { as_builder git -C "$repo" "$@" 2>/dev/null; }
 jq -n --arg commit "$(git_here rev-parse --short HEAD || echo unknown)$([[ -z $(git_here status --porcelain -uno) ]] || echo -modified)" \

@@ -16,11 +16,11 @@ const DRAWN: &[&str] = &[
     "cpu-at-2-gbit",
 ];
 
-const WIDTH: f64 = 900.0;
+const WIDTH: f64 = 920.0;
 const MARGIN: f64 = 28.0;
 const TOP: f64 = 82.0;
 const BARS: f64 = 350.0;
-const LONGEST: f64 = 430.0;
+const LONGEST: f64 = 320.0;
 const BAR: f64 = 13.0;
 const STEP: f64 = 17.0;
 const GAP: f64 = 22.0;
@@ -30,7 +30,7 @@ const STYLE: &str = "
     text { font: 13px system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif; fill: #1f2328 }
     .card { fill: #ffffff; stroke: #d0d7de }
     .title { font-size: 17px; font-weight: 600 }
-    .small { font-size: 12px; fill: #59636e }
+    .small { font-size: 12px; font-weight: 400; fill: #59636e }
     .test { font-weight: 600 }
     .kernel { fill: #8b949e } .haproxy { fill: #b1bac4 } .pump { fill: #cfd6dd } .privlink { fill: #0f8a6c }
     .own { font-weight: 600; fill: #0b6e56 }
@@ -114,33 +114,58 @@ fn group(body: &mut String, row: &Row, mut y: f64) -> f64 {
         .copied()
         .fold(f64::MIN_POSITIVE, f64::max);
     for (subject, median) in SUBJECTS.iter().zip(row.medians) {
-        let own = if *subject == "privlink" {
-            "own"
-        } else {
-            "small"
+        let (class, note) = match *subject {
+            "privlink" => ("own", ratios(row)),
+            _ => ("small", String::new()),
         };
         *body += &format!(
-            r#"<text class="{own}" x="{}" y="{}" text-anchor="end">{subject}</text>"#,
+            r#"<text class="{class}" x="{}" y="{}" text-anchor="end">{subject}</text>"#,
             BARS - 8.0,
             y + 11.0
         );
-        let label = match median {
+        *body += &match median {
             None => text(BARS + 1.0, y + 11.0, "small", "cannot"),
             Some(median) => {
                 let width = (median / longest * LONGEST).max(2.0);
-                *body += &format!(
-                    r#"<rect class="{subject}" x="{BARS}" y="{y}" width="{width:.1}" height="{BAR}" rx="2"/>"#
-                );
-                text(BARS + width + 7.0, y + 11.0, own, &number(median))
+                let end = BARS + width + 7.0;
+                format!(
+                    r#"<rect class="{subject}" x="{BARS}" y="{y}" width="{width:.1}" height="{BAR}" rx="2"/>
+<text class="{class}" x="{end:.1}" y="{:.1}">{}<tspan class="small" dx="9">{note}</tspan></text>
+"#,
+                    y + 11.0,
+                    number(median)
+                )
             }
         };
-        *body += &label;
         y += STEP;
     }
     y + GAP
 }
 
+/// `2.04 of haproxy, 1.07 of kernel`, as far as they were measured.
+fn ratios(row: &Row) -> String {
+    let [_, of_haproxy, of_kernel] = row.ratios;
+    let ratios = [(of_haproxy, "haproxy"), (of_kernel, "kernel")];
+    let known = ratios
+        .iter()
+        .filter_map(|(ratio, name)| Some(format!("{:.2} of {name}", (*ratio)?)));
+    known.collect::<Vec<_>>().join(", ")
+}
+
 fn text(x: f64, y: f64, class: &str, words: &str) -> String {
     let words = words.replace('&', "&amp;").replace('<', "&lt;");
     format!("<text class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\">{words}</text>\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::DRAWN;
+    use crate::catalogue;
+
+    #[test]
+    fn what_is_drawn_stands_in_the_catalogue() {
+        for name in DRAWN {
+            assert!(catalogue::find(name).is_some(), "{name}");
+        }
+    }
 }

@@ -5,7 +5,7 @@
 #   bench-SUBJECT-a  172.18.0.108  --- 172.18.0.70 is the endpoint --->  bench-SUBJECT-b  172.18.0.108
 
 host=172.18.0.108 endpoint=172.18.0.70 gateway=172.18.0.83
-iperf_port=5201 http_port=80 ping_pong_port=11111
+iperf_port=5201 http_port=80 ping_pong_port=7
 queue=10000
 
 declare -A pid_of=()
@@ -53,10 +53,13 @@ wait_until() {
   done
 }
 
+# With Linux's own settings a client has 14,000 ports before it must search for one, and keeps each for a minute after a
+# connection that it closed first: a second's worth. What is measured is the way, not that search.
 make_namespace() {
   ip netns add "$1"
   made_namespaces+=("$1")
   ip -n "$1" link set lo up
+  ip netns exec "$1" sysctl -q -w net.ipv4.ip_local_port_range='12000 65535' net.ipv4.tcp_tw_reuse=1 net.core.somaxconn=8192
 }
 
 # Ends all that was spawned, then whatever else lives in our namespaces, and removes those.
@@ -85,7 +88,7 @@ start_subjects() {
     wait_until "$subject's links with MTU $mtu and txqueuelen $queue" links_are_alike "$subject" "$mtu"
     wait_until "$subject's way to iperf3" answers "$subject" "$iperf_port"
     wait_until "$subject's way to nginx" answers "$subject" "$http_port"
-    wait_until "$subject's way to sockperf" answers "$subject" "$ping_pong_port"
+    wait_until "$subject's way to the ping-pong" answers "$subject" "$ping_pong_port"
   done
 }
 
@@ -258,9 +261,8 @@ END
 
 serve() {
   local namespace=bench-$1-b
-  ip netns exec "$namespace" sysctl -q -w net.core.somaxconn=8192
   spawn "$1-iperf3" "$namespace" iperf3 -s -p "$iperf_port"
-  spawn "$1-sockperf" "$namespace" sockperf server --tcp -p "$ping_pong_port"
+  spawn "$1-ping-pong" "$namespace" "$ping_pong_program" serve "$ping_pong_port"
   serve_http "$1" "$namespace"
 }
 

@@ -8,13 +8,13 @@ tests=(
   tcp-1-flow tcp-1-flow-reverse tcp-4-flows tcp-4-flows-reverse tcp-at-2-gbit tcp-1-flow-busy
   http-keep-alive http-close ping-pong ping-pong-busy udp-64-bytes start
 )
-quick_tests=(tcp-1-flow tcp-4-flows http-keep-alive http-close ping-pong udp-64-bytes start)
-subjects=(kernel haproxy pump privlink)
+quick_tests=(tcp-1-flow tcp-4-flows http-close ping-pong start)
+subjects=(kernel haproxy pump privlink) variants=(privlink-64 privlink-offload-off)
 
 # subjects_of TEST: a line each.
 subjects_of() {
   case $1 in
-  tcp-1-flow) printf '%s\n' "${subjects[@]}" privlink-64 privlink-offload-off ;;
+  tcp-1-flow) printf '%s\n' "${subjects[@]}" "${variants[@]}" ;;
   udp-64-bytes) printf '%s\n' kernel pump privlink ;; # haproxy has no UDP
   start) echo privlink ;;
   *) printf '%s\n' "${subjects[@]}" ;;
@@ -35,19 +35,23 @@ run_test() {
   esac
 }
 
-consumer() { ip netns exec "bench-$1-a" "${@:2}"; }
+# consumer SUBJECT FILE COMMAND...: runs it on the consumer's side, with its output in $work/FILE; for no longer than a run
+# can take, because what waits for a dead subject waits long.
+consumer() {
+  local subject=$1 file=$work/$2 problem
+  shift 2
+  timeout --foreground $((seconds + 20)) ip netns exec "bench-$subject-a" "$@" >"$file" 2>&1 </dev/null && return
+  problem="exit code $?"
+  all_alive
+  die "$1 through $subject failed: $problem"$'\n'"$(tail -n 20 "$file")"
+}
 
 # ---- iperf3 ----------------------------------------------------------------------------------------------------------
 
-# iperf SUBJECT OPTION...: into $work/iperf.json.
-iperf() {
-  local subject=$1
-  shift
-  consumer "$subject" iperf3 -J -c "$endpoint" -p "$iperf_port" -t "$seconds" --connect-timeout 3000 "$@" \
-    >"$work/iperf.json" </dev/null || die "iperf3 through $subject failed: $(jq -r '.error // "no reason given"' "$work/iperf.json")"
-}
+# iperf SUBJECT OPTION...
+iperf() { consumer "$1" iperf3.json iperf3 -J -c "$endpoint" -p "$iperf_port" -t "$seconds" --connect-timeout 3000 "${@:2}"; }
 
-of_iperf() { jq -e "$1" "$work/iperf.json" || die "iperf3's output was not understood: $(<"$work/iperf.json")"; }
+of_iperf() { jq -e "$1" "$work/iperf3.json" || die "iperf3's output was not understood: $(<"$work/iperf3.json")"; }
 
 # As the receiver counts them.
 gbits() { of_iperf '.end.sum_received.bits_per_second / 1e9'; }
@@ -93,7 +97,7 @@ cpu_of() {
   before=$(clock_and_idle)
   "$@"
   after=$(clock_and_idle)
-  cpu_seconds=$(awk -v cores="$(nproc --all)" -v hertz="$(getconf CLK_TCK)" \
+  cpu_seconds=$(awk -v cores="$(grep -c '^cpu[0-9]' /proc/stat)" -v hertz="$(getconf CLK_TCK)" \
     '{ print ($3 - $1) * cores - ($4 - $2) / hertz }' <<<"$before $after")
 }
 
@@ -118,22 +122,17 @@ beside_busy_process() {
 http() {
   local options=()
   [[ $1 != http-close ]] || options+=(-H 'Connection: close')
-  consumer "$2" wrk -t 2 -c 32 -d "$seconds" "${options[@]}" "http://$endpoint:$http_port/" >"$work/wrk.out" 2>&1 ||
-    die "wrk through $2 failed: $(<"$work/wrk.out")"
-  ! grep -E 'Socket errors|Non-2xx' "$work/wrk.out" >"$work/wrk.errors" ||
-    printf '%s through %s, MTU %s: wrk says: %s\n' "$1" "$2" "$mtu" "$(<"$work/wrk.errors")" >>"$work/notes"
+  consumer "$2" wrk.out wrk -t 2 -c 32 -d "$seconds" "${options[@]}" "http://$endpoint:$http_port/"
+  grep -E 'Socket errors|Non-2xx' "$work/wrk.out" | sed "s/^/$1 through $2, MTU $mtu: wrk says:/" >>"$work/notes" || true
   sample "$1" "$2" "$(awk '/^Requests\/sec:/ { print $2 }' "$work/wrk.out")"
 }
 
-# Full round trips of 14 bytes over one connection.
+# Full round trips of a byte over one connection.
 ping_pong() {
-  local percentile value
-  consumer "$2" sockperf ping-pong --tcp --full-rtt -i "$endpoint" -p "$ping_pong_port" -t "$seconds" >"$work/sockperf.out" 2>&1 ||
-    die "sockperf through $2 failed: $(<"$work/sockperf.out")"
-  for percentile in 50 99; do
-    value=$(sed -nE "s/.*percentile $percentile\.0+ = +([0-9.]+).*/\1/p" "$work/sockperf.out")
-    [[ -n $value ]] || die "sockperf's output was not understood: $(<"$work/sockperf.out")"
-    sample "$1-p$percentile" "$2" "$value"
+  local percentile
+  consumer "$2" ping-pong.out "$ping_pong_program" "$endpoint:$ping_pong_port" "$seconds"
+  for percentile in p50 p99; do
+    sample "$1-$percentile" "$2" "$(sed -n "s/^$percentile //p" "$work/ping-pong.out")"
   done
 }
 
@@ -152,7 +151,7 @@ start() {
     echo "connected at $EPOCHREALTIME"' "$to" "$http_port"
   sleep 0.1
   began=$EPOCHREALTIME
-  spawn start '' "$privlink" --state-dir "$work/start" up "$work/start.yaml"
+  spawn start '' "$privlink" --state-dir "$work/start" up "$work/start.yaml" --mtu "$mtu"
   until [[ -n $ended ]]; do
     ((SECONDS < deadline)) || die "no connection to $to ten seconds after privlink's start: $(<"$work/start.log")"
     sleep 0.02
