@@ -19,9 +19,9 @@ use crate::dataplane::{Dataplane, Settings};
 use crate::io::{Clock, IoEvent, Offload, WorkerOptions, Workers};
 use crate::template::{Note, Output, Stack};
 
-/// How many flows may live at once. A single interface gets half of them at most, which is half of the ports that a gateway's
-/// interface of 16 addresses has towards one target: so nobody can exhaust those alone.
-const MAX_FLOWS: usize = 1 << 20;
+/// How many flows may live at once; each takes less than 300 bytes, when it comes. A single interface gets half of them at most:
+/// a million, fewer than the 1,032,192 ports that a gateway's interface of 16 addresses has towards one target.
+const MAX_FLOWS: usize = 2_000_000;
 
 /// Runs `spec` until a signal ends it. `ready` is called once, when packets can flow.
 pub fn run(spec: Spec, ready: impl FnOnce(&view::Topology) -> Result<()>) -> Result<()> {

@@ -125,8 +125,16 @@ impl Dataplane {
             Answer::Instance => {
                 let target = answer_key(destination, headers);
                 let terms = self.local_terms(headers);
-                self.open(source, &initiator, iter::once(target), &terms, now)
-                    .map_err(|error| error.at(destination))?
+                self.open(
+                    &snapshot,
+                    worker.id,
+                    source,
+                    &initiator,
+                    iter::once(target),
+                    &terms,
+                    now,
+                )
+                .map_err(|error| error.at(destination))?
             }
             Answer::Endpoint => {
                 let provider = snapshot.provider(destination, headers)?;
@@ -136,8 +144,10 @@ impl Dataplane {
                 self.fits(from, headers, terms.mtu)?;
                 let bindings =
                     nat::bind(&snapshot, &provider, &target, headers, &mut worker.random)?;
-                self.open(source, &initiator, bindings, &terms, now)
-                    .map_err(|error| error.at(provider.gateway))?
+                self.open(
+                    &snapshot, worker.id, source, &initiator, bindings, &terms, now,
+                )
+                .map_err(|error| error.at(provider.gateway))?
             }
             Answer::Host => return Ok(worker.answer(source, destination, packet, now)),
         };

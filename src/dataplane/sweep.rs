@@ -7,12 +7,15 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use super::flow::{Flow, Side};
+use super::snapshot::Snapshot;
 use super::time::Instant;
 use super::worker::Worker;
 use super::{Dataplane, Deadline, Reason};
 
 /// Places looked at in one go: some ten microseconds.
 const PIECE: usize = 1024;
+/// Flows taken back in one go: each costs up to a microsecond, with none of it in the cache.
+const MOST: usize = 128;
 /// How often every place is looked at.
 const PERIOD: Duration = Duration::from_secs(5);
 
@@ -50,29 +53,33 @@ impl Dataplane {
         {
             return;
         }
-        let from = self.sweep.next.fetch_add(PIECE, Relaxed) % (pieces * PIECE);
-        self.flows.sweep(
-            from,
-            PIECE.min(extent.saturating_sub(from)),
+        let from = match self.sweep.next.load(Relaxed) {
+            next if next < extent => next,
+            _ => 0,
+        };
+        let end = extent.min(from + PIECE);
+        let next = self.flows.sweep(
+            from..end,
+            MOST,
             &self.epochs,
             |flow| flow.expired(Side::Initiator, now),
-            |flow| self.settle(worker, flow),
+            |flow| self.settle(&worker.snapshot, worker.id, flow),
         );
+        self.sweep.next.store(next, Relaxed);
+        if next < end {
+            // The rest of the piece is due as soon as packets have had their turn.
+            self.sweep.due.store(now.0, Relaxed);
+        }
     }
 
     /// Adds what a flow has carried to the counters of the interfaces that it passed through on its way, and gives its
     /// opener the place back.
-    fn settle(&self, worker: &Worker, flow: &Flow) {
-        if let Ok(opener) = worker.snapshot.eni(flow.key(Side::Initiator).ingress) {
+    pub(super) fn settle(&self, snapshot: &Snapshot, worker: usize, flow: &Flow) {
+        if let Ok(opener) = snapshot.eni(flow.key(Side::Initiator).ingress) {
             opener.count_closed();
         }
-        for (idx, received, sent) in self.passed_through(&worker.snapshot, flow) {
-            if let Some(counters) = worker
-                .snapshot
-                .eni(idx)
-                .ok()
-                .and_then(|eni| worker.counters(eni))
-            {
+        for (idx, received, sent) in self.passed_through(snapshot, flow) {
+            if let Some(counters) = snapshot.eni(idx).ok().and_then(|eni| eni.counters(worker)) {
                 counters.received(flow.packets(received), flow.bytes(received));
                 counters.sent(flow.packets(sent), flow.bytes(sent));
             }

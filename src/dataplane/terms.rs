@@ -8,6 +8,7 @@ use super::dropped::Dropped;
 use super::eni::Eni;
 use super::first::Provider;
 use super::flow::{Flow, FlowKey, OpenError, Terms};
+use super::snapshot::Snapshot;
 use super::time::Instant;
 use crate::net::{Headers, Transport};
 
@@ -42,6 +43,8 @@ impl Dataplane {
     /// take a third each, and a newcomer always finds room.
     pub(super) fn open(
         &self,
+        snapshot: &Snapshot,
+        worker: usize,
         source: &Eni,
         initiator: &FlowKey,
         targets: impl Iterator<Item = FlowKey>,
@@ -51,8 +54,11 @@ impl Dataplane {
         if source.opened() >= self.flows.room() {
             return Err(OpenError::Full);
         }
-        let epochs = &self.epochs;
-        let flow = self.flows.open(initiator, targets, terms, epochs, now)?;
+        let flow = self
+            .flows
+            .open(initiator, targets, terms, &self.epochs, now, |old| {
+                self.settle(snapshot, worker, old);
+            })?;
         source.count_opened();
         Ok(flow)
     }

@@ -5,6 +5,7 @@ mod groups;
 mod hostile;
 mod races;
 mod rows;
+mod scale;
 mod tcp;
 mod vpc;
 

@@ -24,7 +24,9 @@ const PLACE_BITS: u32 = 33;
 const PLACE_MASK: u64 = (1 << PLACE_BITS) - 1;
 /// Longest run that a look-up walks; an insertion that would need a longer one grows the shard.
 const MAX_PROBES: usize = 64;
-const FIRST_CAPACITY: usize = 64;
+const FIRST_CAPACITY: usize = 16;
+/// Buckets per entry beyond which growing does not help: the entries have one and the same hash.
+const SPARSE: usize = 16;
 
 #[inline]
 const fn encode(hash: u64, place: Place) -> u64 {
@@ -48,6 +50,10 @@ const fn place_of(entry: u64) -> Place {
 const fn home(entry: u64, mask: usize) -> usize {
     (entry >> PLACE_BITS) as usize & mask
 }
+
+/// More entries have (nearly) this hash than a look-up walks past.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Crowded;
 
 /// The buckets of a shard: a power of two of them.
 pub(super) type Buckets = Arc<[AtomicU64]>;
@@ -119,14 +125,14 @@ impl Inner {
     }
 
     /// Adds an entry that is not there; says whether the shard grew, so that readers must take the new buckets.
-    pub(super) fn insert(&mut self, hash: u64, place: Place) -> bool {
-        let mut grew = false;
-        while (self.len + 1) * 4 > self.buckets.len() * 3 || !self.try_insert(encode(hash, place)) {
-            self.grow();
-            grew = true;
+    pub(super) fn insert(&mut self, hash: u64, place: Place) -> Result<bool, Crowded> {
+        let entry = encode(hash, place);
+        let grows = (self.len + 1) * 4 > self.buckets.len() * 3 || !self.try_insert(entry);
+        if grows {
+            self.grow_for(entry)?;
         }
         self.len += 1;
-        grew
+        Ok(grows)
     }
 
     fn try_insert(&self, entry: u64) -> bool {
@@ -145,25 +151,23 @@ impl Inner {
         false
     }
 
-    /// Doubles the buckets, again if the entries crowd even then.
-    fn grow(&mut self) {
+    /// Doubles the buckets and adds `newcomer`; doubles again if the entries crowd even then.
+    fn grow_for(&mut self, newcomer: u64) -> Result<(), Crowded> {
         let mut capacity = self.buckets.len() * 2;
-        loop {
+        while capacity <= SPARSE * (self.len + 1) {
             let next = Self {
                 buckets: empty(capacity),
                 len: self.len,
             };
-            let mut entries = self
-                .buckets
-                .iter()
-                .map(|b| b.load(Ordering::Relaxed))
-                .filter(|entry| *entry != 0);
-            if entries.all(|entry| next.try_insert(entry)) {
+            let entries = self.buckets.iter().map(|b| b.load(Ordering::Relaxed));
+            let mut entries = entries.filter(|entry| *entry != 0);
+            if next.try_insert(newcomer) && entries.all(|entry| next.try_insert(entry)) {
                 self.buckets = next.buckets;
-                return;
+                return Ok(());
             }
             capacity *= 2;
         }
+        Err(Crowded)
     }
 
     /// Points the entry of `old` at `new`, whose key is the same.
@@ -228,6 +232,29 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::HashMap;
 
+    #[test]
+    fn entries_of_one_hash_are_refused_in_the_end_and_the_others_stay() {
+        let mut shard = Inner {
+            buckets: empty(8),
+            len: 0,
+        };
+        let place = |flow| Place {
+            flow,
+            side: Side::Initiator,
+        };
+        for flow in 0..MAX_PROBES as u32 {
+            shard.insert(u64::MAX, place(flow)).unwrap();
+        }
+        let capacity = shard.buckets.len();
+        assert_eq!(shard.insert(u64::MAX, place(1000)), Err(Crowded));
+        assert_eq!((shard.len, shard.buckets.len()), (MAX_PROBES, capacity));
+        for flow in 0..MAX_PROBES as u32 {
+            let found = shard.find(u64::MAX, |place| place.flow == flow);
+            assert_eq!(found, Some(place(flow)));
+        }
+        shard.insert(1 << PLACE_BITS, place(1000)).unwrap();
+    }
+
     proptest! {
         #[test]
         fn it_behaves_like_a_map(ops in proptest::collection::vec((any::<bool>(), 0u32..200), 1..800)) {
@@ -238,7 +265,7 @@ mod tests {
             for (insert, flow) in ops {
                 let place = Place { flow, side: Side::Target };
                 if insert && !model.contains_key(&flow) {
-                    shard.insert(hash(flow), place);
+                    shard.insert(hash(flow), place).unwrap();
                     model.insert(flow, place);
                 } else if !insert {
                     shard.remove(hash(flow), place);

@@ -6,7 +6,7 @@
 //! written per packet.
 
 use std::sync::atomic::{
-    AtomicU32, AtomicU64,
+    AtomicU16, AtomicU32, AtomicU64,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
 use std::time::Duration;
@@ -55,10 +55,13 @@ pub struct Terms {
 pub struct Flow {
     keys: [[AtomicU64; 6]; 2],
     state: AtomicU32,
-    mtu: AtomicU32,
+    mtu: AtomicU16,
+    transitory: AtomicU16,
     idle: AtomicU32,
-    transitory: AtomicU32,
+    /// While the place is free: the next free one.
+    next: AtomicU32,
     via: AtomicU64,
+    /// When it opened; while the place is free, the epoch that every worker must reach before it is used.
     opened: AtomicU64,
     activity: [Activity; 2],
 }
@@ -92,10 +95,10 @@ impl Flow {
     pub(super) fn fill(&self, initiator: &FlowKey, terms: &Terms, now: Instant) {
         self.store_key(Side::Initiator, initiator);
         self.state.store(0, Relaxed);
-        self.mtu.store(terms.mtu.into(), Relaxed);
+        self.mtu.store(terms.mtu, Relaxed);
         self.idle.store(terms.idle.as_secs() as u32, Relaxed);
         self.transitory
-            .store(terms.transitory.as_secs() as u32, Relaxed);
+            .store(terms.transitory.as_secs() as u16, Relaxed);
         let via = terms.via.map_or(NO_VIA, |via| {
             u64::from(via.index()) << 32 | u64::from(via.generation())
         });
@@ -186,7 +189,7 @@ impl Flow {
     /// MTU of its path, in bytes.
     #[inline]
     pub fn mtu(&self) -> u16 {
-        self.mtu.load(Relaxed) as u16
+        self.mtu.load(Relaxed)
     }
 
     /// When it opened.
@@ -214,9 +217,29 @@ impl Flow {
         State(self.state.load(Acquire)).has(State::LIVE)
     }
 
-    /// Leaves all states: it is no longer in the table. True for the one caller that made it so.
+    /// Leaves the table: no packet passes any more. True for the one caller that made it so.
     pub(super) fn leave(&self) -> bool {
-        State(self.state.swap(0, AcqRel)).has(State::LIVE)
+        State(self.state.swap(State::REPLACED.0, AcqRel)).has(State::LIVE)
+    }
+
+    /// Free from this epoch on.
+    pub(super) fn set_free_from(&self, epoch: u64) {
+        self.opened.store(epoch, Relaxed);
+    }
+
+    /// The epoch that every worker must have reached before the place is used again.
+    pub(super) fn free_from(&self) -> u64 {
+        self.opened.load(Relaxed)
+    }
+
+    /// The place after this one in the list of free places.
+    pub(super) fn next_free(&self) -> u32 {
+        self.next.load(Relaxed)
+    }
+
+    /// Puts it before `next` in the list of free places.
+    pub(super) fn set_next_free(&self, next: u32) {
+        self.next.store(next, Relaxed);
     }
 
     /// Packets that this side sent.
@@ -240,7 +263,7 @@ impl Flow {
     pub fn expired(&self, side: Side, now: Instant) -> bool {
         let lifetime = match self.state().lasting() {
             true => self.idle.load(Relaxed),
-            false => self.transitory.load(Relaxed),
+            false => self.transitory.load(Relaxed).into(),
         };
         let lifetime = Duration::from_secs(lifetime.into());
         now >= self.last_seen(side) + lifetime && now >= self.last_seen(side.other()) + lifetime

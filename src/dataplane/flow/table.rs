@@ -4,7 +4,7 @@
 //! of them over ([`State::REPLACED`]). A key is unique, so the target's key is also the NAT binding's reservation: a gateway
 //! address and port are free towards a target exactly when that key is not in the table.
 
-use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -14,14 +14,17 @@ use std::hash::{BuildHasher, Hasher};
 
 use super::super::epoch::Epochs;
 use super::super::time::Instant;
-use super::buckets::{Buckets, Place, Shard, find};
+use super::buckets::{Buckets, Crowded, Place, Shard, find};
 use super::key::{FlowKey, Words};
 use super::slot::{Flow, Side, Terms};
 use super::state::State;
 
-const SHARD_BITS: u32 = 6;
+/// A shard grows in one go, while its lock is held: with two million flows it moves about 16,000 entries.
+const SHARD_BITS: u32 = 8;
 /// Flows come in chunks of 256 KiB, made when they are first needed and kept.
 const CHUNK: usize = 1024;
+/// Not a place.
+const NONE: u32 = u32::MAX;
 
 /// All flows.
 pub struct FlowTable {
@@ -35,14 +38,13 @@ pub struct FlowTable {
     limit: usize,
 }
 
-/// Which places are free.
-#[derive(Default)]
+/// Which places are free. Those that have been used form a list, which lies in the places themselves: each has the epoch that
+/// every worker must reach before it is free, and the oldest comes first.
 struct Places {
     /// The first that has never been used.
     fresh: u32,
-    free: Vec<u32>,
-    /// Places with the epoch that every worker must reach before they are free.
-    retired: VecDeque<(u64, u32)>,
+    first: u32,
+    last: u32,
 }
 
 /// A worker's view of the table's buckets; refreshed when a shard has grown.
@@ -54,10 +56,22 @@ pub(in crate::dataplane) struct FlowCache {
 /// Why a flow did not open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::dataplane) enum OpenError {
-    /// The table is full.
+    /// The table is full, or too many keys have (nearly) the same hash.
     Full,
     /// None of the candidate keys for the target's side is free.
     NoBinding,
+}
+
+/// What became of a key that was to lead to a new flow.
+enum Published {
+    /// It led nowhere before.
+    New,
+    /// It led to this place, whose flow has been replaced.
+    Over(u32),
+    /// It leads to a flow that keeps it.
+    Taken,
+    /// There is no room for it.
+    Crowded,
 }
 
 impl FlowTable {
@@ -70,7 +84,11 @@ impl FlowTable {
             chunks: (0..limit.div_ceil(CHUNK))
                 .map(|_| OnceLock::new())
                 .collect(),
-            places: Mutex::default(),
+            places: Mutex::new(Places {
+                fresh: 0,
+                first: NONE,
+                last: NONE,
+            }),
             live: AtomicUsize::new(0),
             limit,
         }
@@ -136,7 +154,8 @@ impl FlowTable {
     ///
     /// A flow that `initiator` leads to (expired, or closing) is replaced. Inside a VPC the target's key follows from the
     /// initiator's, so there it is taken over as well: from a flow that has ended, or that has the same initiator. From a live
-    /// flow of another interface it is not, whatever source address that one may claim.
+    /// flow of another interface it is not, whatever source address that one may claim. A flow whose target's key is taken
+    /// leaves the table at once, and goes to `settle`.
     pub(in crate::dataplane) fn open(
         &self,
         initiator: &FlowKey,
@@ -144,51 +163,56 @@ impl FlowTable {
         terms: &Terms,
         epochs: &Epochs,
         now: Instant,
+        settle: impl FnOnce(&Flow),
     ) -> Result<&Flow, OpenError> {
         let number = self.take_place(epochs).ok_or(OpenError::Full)?;
         let flow = self.make_flow(number).ok_or(OpenError::Full)?;
         flow.fill(initiator, terms, now);
         let opener = initiator.to_words();
-        let target = Place {
-            flow: number,
-            side: Side::Target,
-        };
-        let bound = targets.into_iter().any(|key| {
+        let place = |side| Place { flow: number, side };
+        let mut published = Published::Taken;
+        for key in targets {
             flow.store_key(Side::Target, &key);
-            self.publish(&key, target, |old, side| {
+            published = self.publish(&key, place(Side::Target), |old, side| {
                 terms.via.is_none() && (old.is(side.other(), &opener) || old.ended(side, now))
-            })
-        });
-        if !bound {
-            // No worker has seen it.
-            self.places.lock().free.push(number);
-            return Err(OpenError::NoBinding);
+            });
+            if matches!(published, Published::New | Published::Over(_)) {
+                break;
+            }
         }
-        self.publish(
-            initiator,
-            Place {
-                flow: number,
-                side: Side::Initiator,
-            },
-            |_, _| true,
-        );
+        match published {
+            Published::New => {}
+            Published::Over(old) => self.remove(old, epochs, settle),
+            Published::Taken | Published::Crowded => {
+                // No worker has seen it.
+                self.free_first(number, flow);
+                return Err(match published {
+                    Published::Crowded => OpenError::Full,
+                    _ => OpenError::NoBinding,
+                });
+            }
+        }
+        if let Published::Crowded = self.publish(initiator, place(Side::Initiator), |_, _| true) {
+            self.withdraw(place(Side::Target), flow);
+            self.free_last(number, flow, epochs.retire());
+            return Err(OpenError::Full);
+        }
         flow.enter(State::LIVE);
         self.live.fetch_add(1, Ordering::Relaxed);
         Ok(flow)
     }
 
-    /// Makes `key` lead to `place`; a key that leads to another flow's side is taken over if `take_over` says so, else
-    /// nothing happens: `false`.
+    /// Makes `key` lead to `place`. A key that leads to another flow's side is taken over if `take_over` says so.
     fn publish(
         &self,
         key: &FlowKey,
         place: Place,
         take_over: impl Fn(&Flow, Side) -> bool,
-    ) -> bool {
+    ) -> Published {
         let words = key.to_words();
         let hash = self.hash(&words);
         let Some(shard) = self.shards.get(shard_of(hash)) else {
-            return false;
+            return Published::Taken;
         };
         let mut shard = shard.lock();
         match shard.find(hash, |place| self.holds(place, &words)) {
@@ -196,55 +220,59 @@ impl FlowTable {
                 Some(flow) if take_over(flow, old.side) => {
                     shard.replace(hash, old, place);
                     flow.enter(State::REPLACED);
+                    Published::Over(old.flow)
                 }
-                _ => return false,
+                _ => Published::Taken,
             },
-            None => {
-                if shard.insert(hash, place) {
-                    self.version.fetch_add(1, Ordering::Release);
+            None => match shard.insert(hash, place) {
+                Ok(grew) => {
+                    if grew {
+                        self.version.fetch_add(1, Ordering::Release);
+                    }
+                    Published::New
                 }
-            }
+                Err(Crowded) => Published::Crowded,
+            },
         }
-        true
     }
 
-    /// Visits the places `from..from + count`; removes the flows for which `ended` says so, and hands each to `settle`
-    /// once, whoever else sweeps the same places.
+    /// Visits `places`; removes the flows for which `ended` says so, `most` of them at most, and hands each to `settle` once,
+    /// whoever else sweeps the same places. Gives the first place that has not been visited.
     pub(in crate::dataplane) fn sweep(
         &self,
-        from: usize,
-        count: usize,
+        places: Range<usize>,
+        most: usize,
         epochs: &Epochs,
         ended: impl Fn(&Flow) -> bool,
         mut settle: impl FnMut(&Flow),
-    ) {
-        for number in from..from + count {
-            let Some(flow) = self.flow(number as u32) else {
-                return;
-            };
-            let number = number as u32;
-            if !flow.is_live() || !ended(flow) || !flow.leave() {
-                continue;
+    ) -> usize {
+        let mut removed = 0;
+        for number in places.clone() {
+            if removed == most {
+                return number;
             }
-            settle(flow);
-            self.withdraw(
-                Place {
-                    flow: number,
-                    side: Side::Initiator,
-                },
-                flow,
-            );
-            self.withdraw(
-                Place {
-                    flow: number,
-                    side: Side::Target,
-                },
-                flow,
-            );
-            self.live.fetch_sub(1, Ordering::Relaxed);
-            let epoch = epochs.retire();
-            self.places.lock().retired.push_back((epoch, number));
+            if let Some(flow) = self.flow(number as u32)
+                && flow.is_live()
+                && ended(flow)
+            {
+                self.remove(number as u32, epochs, &mut settle);
+                removed += 1;
+            }
         }
+        places.end
+    }
+
+    /// Takes a flow out of the table, and hands it to `settle`; nothing if somebody else does.
+    fn remove(&self, number: u32, epochs: &Epochs, settle: impl FnOnce(&Flow)) {
+        let Some(flow) = self.flow(number).filter(|flow| flow.leave()) else {
+            return;
+        };
+        settle(flow);
+        for side in [Side::Initiator, Side::Target] {
+            self.withdraw(Place { flow: number, side }, flow);
+        }
+        self.live.fetch_sub(1, Ordering::Relaxed);
+        self.free_last(number, flow, epochs.retire());
     }
 
     /// All flows that are there now, in no order.
@@ -269,13 +297,11 @@ impl FlowTable {
 
     fn take_place(&self, epochs: &Epochs) -> Option<u32> {
         let mut places = self.places.lock();
-        if let Some(number) = places.free.pop() {
-            return Some(number);
-        }
-        if let Some((epoch, number)) = places.retired.front().copied()
-            && epoch <= epochs.reached()
+        if let Some(flow) = self.flow(places.first)
+            && flow.free_from() <= epochs.reached()
         {
-            places.retired.pop_front();
+            let number = places.first;
+            places.first = flow.next_free();
             return Some(number);
         }
         let number = places.fresh;
@@ -283,6 +309,29 @@ impl FlowTable {
             places.fresh += 1;
             number
         })
+    }
+
+    /// Gives back a place that no worker has seen.
+    fn free_first(&self, number: u32, flow: &Flow) {
+        let mut places = self.places.lock();
+        flow.set_free_from(0);
+        flow.set_next_free(places.first);
+        if places.first == NONE {
+            places.last = number;
+        }
+        places.first = number;
+    }
+
+    /// Gives back a place that every worker must have lost sight of.
+    fn free_last(&self, number: u32, flow: &Flow, epoch: u64) {
+        let mut places = self.places.lock();
+        flow.set_free_from(epoch);
+        flow.set_next_free(NONE);
+        match self.flow(places.last).filter(|_| places.first != NONE) {
+            Some(last) => last.set_next_free(number),
+            None => places.first = number,
+        }
+        places.last = number;
     }
 
     #[inline]
