@@ -115,6 +115,11 @@ impl PortRange {
     pub const fn contains(self, port: u16) -> bool {
         self.first <= port && port <= self.last
     }
+
+    /// How many there are.
+    pub const fn count(self) -> usize {
+        self.last as usize - self.first as usize + 1
+    }
 }
 
 /// The rules of a security group.

@@ -53,7 +53,7 @@ impl Dropped {
     }
 
     /// Something that it needs is used up (RFC 6888, REQ-8).
-    fn exhausted(at: EniIdx, reason: DropReason) -> Self {
+    pub(super) fn exhausted(at: EniIdx, reason: DropReason) -> Self {
         let reply = Reply::Unreachable(Unreachable::AdministrativelyProhibited);
         Self {
             reply: Some(reply),

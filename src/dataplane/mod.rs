@@ -29,6 +29,7 @@ mod epoch;
 mod first;
 pub mod flow;
 mod groups;
+mod holdings;
 mod icmp_error;
 mod idx;
 mod nat;
@@ -56,6 +57,7 @@ pub use worker::{Transmit, Worker};
 
 use epoch::Epochs;
 use flow::FlowTable;
+use holdings::Holdings;
 use snapshot::Snapshot;
 use sweep::Sweep;
 
@@ -95,6 +97,7 @@ pub struct Dataplane {
     /// Snapshots that workers may still hold.
     replaced: Mutex<Vec<Arc<Snapshot>>>,
     flows: FlowTable,
+    holdings: Holdings,
     epochs: Epochs,
     sweep: Sweep,
 }
@@ -106,6 +109,7 @@ impl Dataplane {
             snapshot: ArcSwap::default(),
             replaced: Mutex::default(),
             flows: FlowTable::new(settings.max_flows, settings.seed),
+            holdings: Holdings::new(settings.seed),
             epochs: Epochs::new(settings.workers),
             sweep: Sweep::default(),
             settings,

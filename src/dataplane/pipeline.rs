@@ -15,15 +15,15 @@
 use std::iter;
 use std::sync::Arc;
 
+use super::Dataplane;
 use super::config::EniIdx;
 use super::dropped::Dropped;
 use super::first::{Answer, answer_key};
-use super::flow::{Admission, Flow, FlowKey, Side};
+use super::flow::{Admission, Flow, FlowKey, Newcomer, Request, Side};
 use super::time::Instant;
 use super::verdict::{DropReason, Verdict};
 use super::worker::Worker;
-use super::{Dataplane, nat};
-use crate::net::{Headers, Packet, Transport, rewrite};
+use crate::net::{Headers, Packet, Transport, rewrite, tcp};
 
 impl Dataplane {
     /// Decides a packet's fate: rewrites it in place and says where it goes, or counts why it ends here.
@@ -93,6 +93,9 @@ impl Dataplane {
         headers: &Headers,
     ) -> Result<Verdict, Dropped> {
         flow.adjust_syn(side, packet, headers);
+        if flow.comes_to_rest(side, packet, headers) {
+            self.holdings.give_back(flow);
+        }
         let across = flow.key(side.other());
         rewrite(packet, headers, &across.tuple.reversed());
         worker.count_received(across.ingress, headers.len)?;
@@ -117,24 +120,21 @@ impl Dataplane {
         let destination = snapshot.route(source, headers)?;
         let answer = snapshot.answer(destination, headers)?;
         snapshot.admit(source, destination, headers)?;
-        let initiator = FlowKey {
-            ingress: from,
-            tuple: headers.tuple,
+        let syn = newcomer(packet, headers);
+        let request = |terms| Request {
+            initiator: FlowKey {
+                ingress: from,
+                tuple: headers.tuple,
+            },
+            terms,
+            syn,
         };
         let flow = match answer {
             Answer::Instance => {
-                let target = answer_key(destination, headers);
-                let terms = self.local_terms(headers);
-                self.open(
-                    &snapshot,
-                    worker.id,
-                    source,
-                    &initiator,
-                    iter::once(target),
-                    &terms,
-                    now,
-                )
-                .map_err(|error| error.at(destination))?
+                let targets = iter::once(answer_key(destination, headers));
+                let request = request(self.local_terms(headers));
+                self.open(&snapshot, worker.id, source, &request, targets, now)
+                    .map_err(|error| error.at(destination))?
             }
             Answer::Endpoint => {
                 let provider = snapshot.provider(destination, headers)?;
@@ -142,16 +142,26 @@ impl Dataplane {
                 snapshot.admit_gateway(&provider, &target, headers)?;
                 let terms = self.endpoint_terms(&provider, headers);
                 self.fits(from, headers, terms.mtu)?;
-                let bindings =
-                    nat::bind(&snapshot, &provider, &target, headers, &mut worker.random)?;
-                self.open(
-                    &snapshot, worker.id, source, &initiator, bindings, &terms, now,
-                )
-                .map_err(|error| error.at(provider.gateway))?
+                let request = request(terms);
+                let random = &mut worker.random;
+                let bindings = self.bind(&snapshot, &provider, &target, headers, random)?;
+                self.open(&snapshot, worker.id, source, &request, bindings, now)
+                    .map_err(|error| error.at(provider.gateway))?
             }
             Answer::Host => return Ok(worker.answer(source, destination, packet, now)),
         };
         flow.admit(Side::Initiator, headers, now);
         self.forward(worker, flow, Side::Initiator, packet, headers)
+    }
+}
+
+/// What a SYN says of its age.
+fn newcomer(packet: &Packet<'_>, headers: &Headers) -> Option<Newcomer> {
+    match &headers.transport {
+        Transport::Tcp(segment) if segment.opens() => Some(Newcomer {
+            seq: segment.seq,
+            timestamp: tcp::syn_options(packet.bytes(), headers.transport_at).timestamp,
+        }),
+        _ => None,
     }
 }

@@ -1,12 +1,12 @@
 //! The topology as packets see it: immutable, replaced as a whole, looked at once per batch.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use ipnet::IpNet;
 
-use super::config::{DataplaneConfig, EniIdx, Interface, Resource, Vpc, VpcIdx};
+use super::config::{DataplaneConfig, EniIdx, Interface, Resource, Role, Vpc, VpcIdx};
 use super::eni::Eni;
 use super::groups::Groups;
 use super::idx::Table;
@@ -20,6 +20,8 @@ pub(super) struct Snapshot {
     pub(super) vpcs: Vpcs,
     pub(super) groups: Groups,
     pub(super) resources: Table<Resource>,
+    /// Gateways that serve more than one endpoint.
+    shared: HashSet<EniIdx, FixedState>,
 }
 
 /// The `local` route of every VPC.
@@ -41,6 +43,7 @@ impl Snapshot {
             config.enis.iter().map(|(_, interface)| interface),
         );
         let vpcs = Vpcs::new(config.vpcs, &config.enis);
+        let shared = shared_gateways(&config.enis);
         let mut enis = Table::new();
         for (idx, interface) in config.enis.into_entries() {
             let before = before.enis.get(idx).map(Arc::as_ref);
@@ -54,6 +57,7 @@ impl Snapshot {
             vpcs,
             groups,
             resources: config.resources,
+            shared,
         }
     }
 
@@ -66,10 +70,26 @@ impl Snapshot {
             .ok_or(DropReason::InterfaceGone)
     }
 
+    /// Does this gateway serve more than one endpoint?
+    pub(super) fn is_shared(&self, gateway: EniIdx) -> bool {
+        self.shared.contains(&gateway)
+    }
+
     /// The interface that has this address in this VPC.
     pub(super) fn lookup(&self, vpc: VpcIdx, address: Addr) -> Result<&Eni, DropReason> {
         self.eni(self.vpcs.lookup(vpc, address)?)
     }
+}
+
+/// The gateways to which more than one endpoint leads.
+fn shared_gateways(enis: &Table<Interface>) -> HashSet<EniIdx, FixedState> {
+    let mut seen = HashSet::<_, FixedState>::default();
+    enis.iter()
+        .filter_map(|(_, interface)| match interface.role {
+            Role::Endpoint { gateway, .. } if !seen.insert(gateway) => Some(gateway),
+            _ => None,
+        })
+        .collect()
 }
 
 impl Vpcs {

@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use super::flow::{Flow, Side};
+use super::flow::{Flow, Side, State};
 use super::snapshot::Snapshot;
 use super::time::Instant;
 use super::worker::Worker;
@@ -16,6 +16,9 @@ use super::{Dataplane, Deadline, Reason};
 const PIECE: usize = 1024;
 /// Flows taken back in one go: each costs up to a microsecond, with none of it in the cache.
 const MOST: usize = 128;
+/// How long a closed connection rests at least, even when its opener is about to run out of flows: as long as Linux stays in
+/// TIME-WAIT.
+const TIME_WAIT: Duration = Duration::from_secs(60);
 /// How often every place is looked at.
 const PERIOD: Duration = Duration::from_secs(5);
 
@@ -62,8 +65,8 @@ impl Dataplane {
             from..end,
             MOST,
             &self.epochs,
-            |flow| flow.expired(Side::Initiator, now),
-            |flow| self.settle(&worker.snapshot, worker.id, flow),
+            |flow| flow.expired(Side::Initiator, now) || self.gives_way(worker, flow, now),
+            |flow, state| self.settle(&worker.snapshot, worker.id, flow, state),
         );
         self.sweep.next.store(next, Relaxed);
         if next < end {
@@ -72,9 +75,21 @@ impl Dataplane {
         }
     }
 
+    /// Has it rested long enough to make room for another flow of an opener that has taken more than half of what it may?
+    fn gives_way(&self, worker: &Worker, flow: &Flow, now: Instant) -> bool {
+        flow.has_rested(TIME_WAIT, now)
+            && worker
+                .snapshot
+                .eni(flow.key(Side::Initiator).ingress)
+                .is_ok_and(|opener| opener.opened() > self.flows.room() / 2)
+    }
+
     /// Adds what a flow has carried to the counters of the interfaces that it passed through on its way, and gives its
     /// opener the place back.
-    pub(super) fn settle(&self, snapshot: &Snapshot, worker: usize, flow: &Flow) {
+    pub(super) fn settle(&self, snapshot: &Snapshot, worker: usize, flow: &Flow, state: State) {
+        if state.has(State::HOLDS) {
+            self.holdings.give_back(flow);
+        }
         if let Ok(opener) = snapshot.eni(flow.key(Side::Initiator).ingress) {
             opener.count_closed();
         }

@@ -7,7 +7,7 @@ use super::config::EniIdx;
 use super::dropped::Dropped;
 use super::eni::Eni;
 use super::first::Provider;
-use super::flow::{Flow, FlowKey, OpenError, Terms};
+use super::flow::{Flow, FlowKey, OpenError, Request, Terms};
 use super::snapshot::Snapshot;
 use super::time::Instant;
 use crate::net::{Headers, Transport};
@@ -46,19 +46,20 @@ impl Dataplane {
         snapshot: &Snapshot,
         worker: usize,
         source: &Eni,
-        initiator: &FlowKey,
+        request: &Request,
         targets: impl Iterator<Item = FlowKey>,
-        terms: &Terms,
         now: Instant,
     ) -> Result<&Flow, OpenError> {
         if source.opened() >= self.flows.room() {
             return Err(OpenError::Full);
         }
+        let settle = |old: &Flow, state| self.settle(snapshot, worker, old, state);
         let flow = self
             .flows
-            .open(initiator, targets, terms, &self.epochs, now, |old| {
-                self.settle(snapshot, worker, old);
-            })?;
+            .open(request, targets, &self.epochs, now, settle)?;
+        if request.terms.via.is_some() {
+            self.holdings.take(flow);
+        }
         source.count_opened();
         Ok(flow)
     }

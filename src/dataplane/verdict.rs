@@ -80,6 +80,8 @@ drop_reasons! {
     NoTarget,
     /// Every gateway address and port towards this target is in use, or a live flow has the same two ends.
     PortsExhausted,
+    /// The endpoint holds as many of the gateway's ports towards this target as are left for all others.
+    EndpointPortLimit,
     /// The flow table is full, or the sender has opened more flows than there are places left.
     FlowTableFull,
     /// A TCP segment of no known connection (its sender gets a RST), or of one that has been replaced.

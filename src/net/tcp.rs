@@ -66,13 +66,15 @@ pub const fn seq_le(a: u32, b: u32) -> bool {
     (b.wrapping_sub(a) as i32) >= 0
 }
 
-/// The options of a SYN that a NAT cares about.
+/// The options of a SYN, or of a connection's last segments, that a NAT cares about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SynOptions {
     /// Offset of the maximum segment size's value in the packet, and the value, in bytes.
     pub mss: Option<(usize, u16)>,
     /// The window scale's shift count, at most 14 (RFC 7323).
     pub window_scale: Option<u8>,
+    /// The sender's timestamp (RFC 7323).
+    pub timestamp: Option<u32>,
 }
 
 /// Reads the options of the TCP header at `transport_at`; stops at the first malformed one.
@@ -99,6 +101,10 @@ pub fn syn_options(bytes: &[u8], transport_at: usize) -> SynOptions {
             [3, 3, shift, ..] => {
                 found.window_scale = Some(shift.min(14));
                 at += 3;
+            }
+            [8, 10, t0, t1, t2, t3, ..] => {
+                found.timestamp = Some(u32::from_be_bytes([t0, t1, t2, t3]));
+                at += 10;
             }
             [_, len, ..] if len >= 2 => at += usize::from(len),
             _ => break,

@@ -123,6 +123,14 @@ impl PacketBuilder {
         self
     }
 
+    /// TCP: this timestamp, as an option.
+    pub fn timestamp(mut self, timestamp: u32) -> Self {
+        if let Transport::Tcp { options, .. } = &mut self.transport {
+            options.push(TcpOptionElement::Timestamp(timestamp, 0));
+        }
+        self
+    }
+
     /// TCP: this window, as it stands in the header.
     pub fn window(mut self, set: u16) -> Self {
         if let Transport::Tcp { window, .. } = &mut self.transport {

@@ -1,11 +1,17 @@
 //! Many flows at once.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
-use privlink::dataplane::{Instant, Settings};
-use privlink::sim::{Topology, World};
+use privlink::dataplane::config::Role;
+use privlink::dataplane::{DropReason, EniIdx, Instant, Settings, Verdict};
+use privlink::net::tcp::seq_le;
+use privlink::sim::{PacketBuilder, Topology, World, any_from, tcp};
 
-use super::Connection;
+use super::{A, ACK, B, Connection, EC2, ENDPOINT, FIN, NEIGHBOUR, RST, SYN, drops};
+
+/// Ports of a gateway's address.
+const PORTS: usize = 64_512;
 
 /// Flows that leave the table in one call, at most.
 const MOST: usize = 128;
@@ -45,4 +51,219 @@ fn flows_that_all_end_at_once_are_taken_back_in_small_pieces_without_delay() {
     assert_eq!(before, 0);
     let took = world.now.since(ended);
     assert!(took <= Duration::from_secs(6), "{took:?}");
+}
+
+/// W1 whose gateway in zone c has one address, with a table that is no limit.
+fn one_address() -> (Topology, Settings) {
+    let mut topology = Topology::w1();
+    let gateway = topology.interface(Topology::GATEWAY_C);
+    gateway.addresses.truncate(1);
+    let settings = Settings {
+        max_flows: 4 * PORTS,
+        ..World::settings()
+    };
+    (topology, settings)
+}
+
+/// The packet arrives; gives the address and port that it comes from.
+fn arrives(world: &mut World, from: EniIdx, packet: &PacketBuilder) -> ([u8; 4], u16) {
+    let outcome = world.send(from, packet);
+    let to = if from == A { B } else { A };
+    assert_eq!(outcome.verdict, Verdict::Forward(to), "{packet:?}");
+    super::source(&outcome.packet.tuple())
+}
+
+/// A host as Linux is one: what it does with a SYN from an address and port that it remembers in TIME-WAIT.
+#[derive(Default)]
+struct Target {
+    waiting: HashMap<([u8; 4], u16), Waiting>,
+    reused: usize,
+}
+
+struct Waiting {
+    next: u32,
+    timestamp: Option<u32>,
+    until: Instant,
+}
+
+impl Target {
+    fn takes(&mut self, from: ([u8; 4], u16), seq: u32, timestamp: Option<u32>, now: Instant) {
+        let Some(old) = self.waiting.remove(&from).filter(|old| now < old.until) else {
+            return;
+        };
+        let after = |a: u32, b: u32| a != b && seq_le(b, a);
+        let times = old.timestamp.zip(timestamp);
+        let is_older = times.is_some_and(|(old, new)| after(old, new));
+        let is_later = times.is_some_and(|(old, new)| after(new, old));
+        let port = from.1;
+        assert!(
+            !is_older && (is_later || after(seq, old.next)),
+            "port {port} is in TIME-WAIT"
+        );
+        self.reused += 1;
+    }
+}
+
+/// 14,000 new connections a second to one target for two minutes through a gateway of 16 addresses, made sixteen times
+/// smaller: in connections, gateway addresses and client ports. The target closes first, so it stays in TIME-WAIT.
+#[test]
+fn a_target_may_get_14_000_connections_a_second_for_two_minutes() {
+    const RATE: u32 = 14_000 / 16;
+    const CLIENT_PORTS: u32 = 28_000 / 16;
+    let (topology, settings) = one_address();
+    let mut world = World::with(&topology, settings);
+    let mut target = Target::default();
+    for nth in 0..120 * RATE {
+        world.advance(Duration::from_secs(1) / RATE);
+        let port = nth % CLIENT_PORTS;
+        // Half of the clients have timestamps, in milliseconds; initial sequence numbers follow RFC 6528.
+        let timestamp = port
+            .is_multiple_of(2)
+            .then_some((world.now.0 / 1000) as u32);
+        let clock = (world.now.0 * 16) as u32;
+        let first = clock.wrapping_add(port.wrapping_mul(0x9e37_79b9));
+        let client = (EC2, 32_768 + port as u16);
+        let say = |flags, seq: u32, ack| {
+            let packet = tcp(client, (ENDPOINT, 80)).segment(flags, first.wrapping_add(seq), ack);
+            match timestamp {
+                Some(timestamp) => packet.timestamp(timestamp),
+                None => packet,
+            }
+        };
+        let gateway = arrives(&mut world, A, &say(SYN, 0, 0));
+        target.takes(gateway, first, timestamp, world.now);
+        let answer = |flags, seq, ack: u32| {
+            tcp((EC2, 80), gateway).segment(flags, seq, first.wrapping_add(ack))
+        };
+        arrives(&mut world, B, &answer(SYN | ACK, 5000, 1));
+        arrives(&mut world, A, &say(ACK, 1, 5001));
+        arrives(&mut world, B, &answer(FIN | ACK, 5001, 1));
+        arrives(&mut world, A, &say(FIN | ACK, 1, 5002));
+        arrives(&mut world, B, &answer(ACK, 5002, 2));
+        let waiting = Waiting {
+            next: first.wrapping_add(2),
+            timestamp,
+            until: world.now + Duration::from_secs(240),
+        };
+        target.waiting.insert(gateway, waiting);
+    }
+    assert!(target.reused > 30_000, "{} times", target.reused);
+    assert!(world.dataplane.flows(Instant::START).len() <= PORTS);
+    assert_eq!(world.new_drops(), drops([]));
+}
+
+#[test]
+fn a_resting_connection_yields_its_port_to_a_syn_that_time_wait_takes_and_to_no_other() {
+    let (topology, settings) = one_address();
+    let mut world = World::with(&topology, settings);
+    for port in 0..PORTS as u16 {
+        // Random ports find the last unused ones late.
+        let syn = tcp((EC2, port), (ENDPOINT, 80));
+        let mut tries = std::iter::repeat_with(|| world.send(A, &syn));
+        let bound = tries
+            .find(|outcome| outcome.verdict == Verdict::Forward(B))
+            .unwrap();
+        let connection = Connection {
+            client: (EC2, port),
+            server: (ENDPOINT, 80),
+            gateway: super::source(&bound.packet.tuple()),
+        };
+        arrives(&mut world, B, &connection.inbound(FIN | ACK, 5001, 1001));
+        let last = connection.outbound(FIN | ACK, 1001, 5002);
+        arrives(&mut world, A, &last.timestamp(500));
+        arrives(&mut world, B, &connection.inbound(ACK, 5002, 1002));
+    }
+    world.new_drops();
+    // What the target expects next is 1002, and the last timestamp that it has seen is 500.
+    let rows = [
+        (1000, None, false),
+        (1002, None, false),
+        (1003, None, true),
+        (1003, Some(499), false),
+        (1003, Some(500), true),
+        (1002, Some(500), false),
+        (1002, Some(501), true),
+        (1002u32.wrapping_sub(1 << 31), Some(501), true),
+        (1002u32.wrapping_add(1 << 31), None, false),
+        (1003, Some(500u32.wrapping_sub(1 << 30)), false),
+    ];
+    for (port, (seq, timestamp, passes)) in (1..).zip(rows) {
+        let mut syn = tcp((NEIGHBOUR, port), (ENDPOINT, 80)).segment(SYN, seq, 0);
+        if let Some(timestamp) = timestamp {
+            syn = syn.timestamp(timestamp);
+        }
+        let verdict = world.send(Topology::EC2_A2, &syn).verdict;
+        let expected = match passes {
+            true => Verdict::Forward(B),
+            false => Verdict::Drop(DropReason::PortsExhausted),
+        };
+        assert_eq!(verdict, expected, "{seq} {timestamp:?}");
+    }
+    assert!(world.flows().len() <= PORTS);
+}
+
+#[test]
+fn closed_connections_rest_for_four_minutes_and_one_when_their_opener_runs_short() {
+    // One that may have 500 at most runs short from a third of the table on.
+    for (connections, after_a_minute) in [(300, 300), (400, 333)] {
+        let settings = Settings {
+            max_flows: 1000,
+            ..World::settings()
+        };
+        let mut world = World::with(&Topology::w1(), settings);
+        for port in 0..connections {
+            Connection::open(&mut world, 20_000 + port).close(&mut world);
+        }
+        world.advance(Duration::from_secs(59));
+        assert_eq!(world.flows().len(), usize::from(connections));
+        world.advance(Duration::from_secs(7));
+        assert_eq!(world.flows().len(), after_a_minute);
+        world.advance(Duration::from_secs(180));
+        assert_eq!(world.flows().len(), 0);
+    }
+}
+
+#[test]
+fn one_endpoint_cannot_take_all_ports_of_a_gateway_that_serves_another_one() {
+    let (mut topology, settings) = one_address();
+    topology.interface(Topology::ENDPOINT_A).role = Role::Endpoint {
+        resource: Topology::RESOURCE,
+        gateway: Topology::GATEWAY_C,
+    };
+    topology
+        .group(Topology::ENDPOINT_GROUP)
+        .ingress
+        .push(any_from("0.0.0.0/0"));
+    let mut world = World::with(&topology, settings);
+    let mut bound = Vec::new();
+    for port in 0..40_000 {
+        let outcome = world.send(A, &tcp((EC2, port), (ENDPOINT, 80)));
+        if outcome.verdict == Verdict::Forward(B) {
+            bound.push(super::source(&outcome.packet.tuple()));
+        }
+    }
+    assert_eq!(bound.len(), PORTS / 2);
+    let refused = (40_000 - bound.len()) as u64;
+    let key = (Topology::ENDPOINT_C, DropReason::EndpointPortLimit);
+    assert_eq!(world.new_drops(), [(key, refused)].into());
+    // The other endpoint finds what is left.
+    for port in 0..5000 {
+        let syn = tcp((NEIGHBOUR, port), (Topology::ENDPOINT_A_ADDRESS, 80));
+        let outcome = world.send(Topology::EC2_A2, &syn);
+        assert_eq!(outcome.verdict, Verdict::Forward(B), "port {port}");
+    }
+    // What ends it may have again, up to half of what the other one leaves: the target refuses 10,000 connections.
+    for gateway in bound.drain(..10_000) {
+        arrives(
+            &mut world,
+            B,
+            &tcp((EC2, 80), gateway).segment(RST | ACK, 0, 1001),
+        );
+    }
+    let mut again = 0;
+    for port in 40_000..60_000 {
+        let outcome = world.send(A, &tcp((EC2, port), (ENDPOINT, 80)));
+        again += usize::from(outcome.verdict == Verdict::Forward(B));
+    }
+    assert_eq!(bound.len() + again, (PORTS - 5000) / 2);
 }

@@ -11,6 +11,6 @@ mod table;
 
 pub use key::FlowKey;
 pub use slot::{Flow, Side, Terms};
-pub use state::{Admission, State};
+pub use state::{Admission, Newcomer, State};
 pub use table::FlowTable;
-pub(super) use table::{FlowCache, OpenError};
+pub(super) use table::{FlowCache, OpenError, Request};

@@ -81,6 +81,8 @@ pub(super) struct Activity {
     pub(super) window: AtomicU32,
     /// TCP: the shift count of this side's windows.
     pub(super) window_scale: AtomicU32,
+    /// TCP: the last timestamp sent while the connection was closing; it counts with [`State::TIMESTAMPS`].
+    pub(super) timestamp: AtomicU32,
 }
 
 impl Activity {
@@ -113,6 +115,7 @@ impl Flow {
                 ack,
                 window,
                 window_scale,
+                timestamp: _,
             } = activity;
             packets.store(0, Relaxed);
             bytes.store(0, Relaxed);
@@ -217,9 +220,15 @@ impl Flow {
         State(self.state.load(Acquire)).has(State::LIVE)
     }
 
-    /// Leaves the table: no packet passes any more. True for the one caller that made it so.
-    pub(super) fn leave(&self) -> bool {
-        State(self.state.swap(State::REPLACED.0, AcqRel)).has(State::LIVE)
+    /// Leaves the table: no packet passes any more. Gives the one caller that made it so the state it was in.
+    pub(super) fn leave(&self) -> Option<State> {
+        let before = State(self.state.swap(State::REPLACED.0, AcqRel));
+        before.has(State::LIVE).then_some(before)
+    }
+
+    /// Takes bits off the state. True for the one caller that made it so.
+    pub(super) fn drop_bits(&self, bits: State) -> bool {
+        State(self.state.fetch_and(!bits.0, AcqRel)).has(bits)
     }
 
     /// Free from this epoch on.

@@ -6,8 +6,12 @@
 //! | open | `ANSWERED` | `idle` |
 //! | closing: FIN both ways, or an in-window RST | `FIN_*` both, or `RESET` | `transitory`; a SYN opens a new flow |
 //! | replaced: a new flow has taken its initiator's five-tuple | `REPLACED` | `transitory`; no packet passes |
+//!
+//! A closed connection rests: nothing more is to come, but its target may be in TIME-WAIT and refuse a SYN from the same gateway
+//! address and port. It yields those to a SYN that such a target takes (RFC 6191), and to any once the target has reset it.
 
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use super::super::time::Instant;
 use super::slot::{Activity, Flow, Side};
@@ -31,6 +35,13 @@ impl State {
     pub const REPLACED: Self = Self(16);
     /// It is in the table: set when both its keys lead to it, gone when it is swept.
     pub(super) const LIVE: Self = Self(32);
+    /// It counts as a holder of its gateway port: until it rests.
+    pub(in crate::dataplane) const HOLDS: Self = Self(64);
+    pub(super) const LIVE_AND_HOLDS: Self = Self(Self::LIVE.0 | Self::HOLDS.0);
+    /// TCP: the initiator's last segments carried timestamps.
+    pub(super) const TIMESTAMPS: Self = Self(128);
+    /// TCP: the target has no connection any more: it, or a RST that it takes, has reset it.
+    pub(super) const GONE: Self = Self(256);
 
     /// Are all of `bits` set?
     #[inline]
@@ -43,6 +54,12 @@ impl State {
     pub const fn closing(self) -> bool {
         const BOTH_FINS: State = State(State::FIN_INITIATOR.0 | State::FIN_TARGET.0);
         self.has(BOTH_FINS) || self.has(Self::RESET) || self.has(Self::REPLACED)
+    }
+
+    /// Has either side said that its end is near?
+    #[inline]
+    const fn ending(self) -> bool {
+        self.0 & (Self::FIN_INITIATOR.0 | Self::FIN_TARGET.0 | Self::RESET.0) != 0
     }
 
     /// Does the idle timeout count, and not the transitory one?
@@ -74,6 +91,15 @@ pub enum Admission {
     Expired,
     /// The target tries to open a connection along a flow.
     Reversed,
+}
+
+/// How a SYN shows a target in TIME-WAIT that it is new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Newcomer {
+    /// Its sequence number.
+    pub seq: u32,
+    /// Its timestamp option's value.
+    pub timestamp: Option<u32>,
 }
 
 impl Flow {
@@ -116,6 +142,9 @@ impl Flow {
         if segment.has(Segment::RST) {
             if self.in_window(side, segment) {
                 self.enter(State::RESET);
+                if side == Side::Target || self.next_expected(side) == Some(segment.seq) {
+                    self.enter(State::GONE);
+                }
             }
             return;
         }
@@ -143,6 +172,77 @@ impl Flow {
                 Side::Target => State::FIN_TARGET,
             });
         }
+    }
+
+    /// What the other side expects of this one next, as far as it has said.
+    fn next_expected(&self, side: Side) -> Option<u32> {
+        let other = self.activity(side.other());
+        (other.window.load(Relaxed) != Activity::SILENT).then(|| other.ack.load(Relaxed))
+    }
+
+    /// Is the connection over for both sides: reset, or both FINs acknowledged?
+    fn rests(&self) -> bool {
+        const BOTH_FINS: State = State(State::FIN_INITIATOR.0 | State::FIN_TARGET.0);
+        let acknowledged = |side: Side| {
+            let end = self.activity(side).seq_end.load(Relaxed);
+            self.next_expected(side) == Some(end)
+        };
+        self.state().has(State::GONE)
+            || self.state().has(BOTH_FINS)
+                && acknowledged(Side::Initiator)
+                && acknowledged(Side::Target)
+    }
+
+    /// Has it rested for as long as this?
+    pub(in crate::dataplane) fn has_rested(&self, time: Duration, now: Instant) -> bool {
+        let silent = |side| now >= self.last_seen(side) + time;
+        self.rests() && silent(Side::Initiator) && silent(Side::Target)
+    }
+
+    /// Would its target, in TIME-WAIT or gone, take this SYN from its gateway address and port (RFC 6191)? Stricter than
+    /// that where Linux is: of two timestamps the older never passes, and one timestamp alone says nothing.
+    pub(super) fn yields_to(&self, syn: &Newcomer) -> bool {
+        if self.state().has(State::GONE) {
+            return true;
+        }
+        let expected = self.activity(Side::Target).ack.load(Relaxed);
+        let newer = syn.seq != expected && seq_le(expected, syn.seq);
+        let last = self.activity(Side::Initiator).timestamp.load(Relaxed);
+        let passes = match syn.timestamp {
+            Some(timestamp) if self.state().has(State::TIMESTAMPS) => match timestamp == last {
+                true => newer,
+                false => seq_le(last, timestamp),
+            },
+            _ => newer,
+        };
+        passes && self.rests()
+    }
+
+    /// Follows the end of a connection, after [`Flow::admit`]. True once: when it has come to rest.
+    #[inline]
+    pub(in crate::dataplane) fn comes_to_rest(
+        &self,
+        side: Side,
+        packet: &Packet<'_>,
+        headers: &Headers,
+    ) -> bool {
+        self.state().ending() && self.follow_end(side, packet, headers)
+    }
+
+    #[cold]
+    fn follow_end(&self, side: Side, packet: &Packet<'_>, headers: &Headers) -> bool {
+        if side == Side::Initiator
+            && let Some(timestamp) =
+                tcp::syn_options(packet.bytes(), headers.transport_at).timestamp
+        {
+            let last = &self.activity(side).timestamp;
+            let first = !self.state().has(State::TIMESTAMPS);
+            if first || seq_le(last.load(Relaxed), timestamp) {
+                last.store(timestamp, Relaxed);
+            }
+            self.enter(State::TIMESTAMPS);
+        }
+        self.rests() && self.drop_bits(State::HOLDS)
     }
 
     /// Would the other side accept this RST (RFC 9293, 3.10.7.3 and 3.10.7.4)? One that it would not must not end the flow.

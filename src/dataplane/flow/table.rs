@@ -17,12 +17,14 @@ use super::super::time::Instant;
 use super::buckets::{Buckets, Crowded, Place, Shard, find};
 use super::key::{FlowKey, Words};
 use super::slot::{Flow, Side, Terms};
-use super::state::State;
+use super::state::{Newcomer, State};
 
 /// A shard grows in one go, while its lock is held: with two million flows it moves about 16,000 entries.
 const SHARD_BITS: u32 = 8;
 /// Flows come in chunks of 256 KiB, made when they are first needed and kept.
 const CHUNK: usize = 1024;
+/// Target keys that are tried for an unused one before a resting flow has to yield.
+const UNUSED_FIRST: usize = 8;
 /// Not a place.
 const NONE: u32 = u32::MAX;
 
@@ -53,6 +55,14 @@ pub(in crate::dataplane) struct FlowCache {
     buckets: Vec<Buckets>,
 }
 
+/// The flow that a first packet asks for.
+pub(in crate::dataplane) struct Request {
+    pub(in crate::dataplane) initiator: FlowKey,
+    pub(in crate::dataplane) terms: Terms,
+    /// TCP: what its SYN says.
+    pub(in crate::dataplane) syn: Option<Newcomer>,
+}
+
 /// Why a flow did not open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::dataplane) enum OpenError {
@@ -60,6 +70,18 @@ pub(in crate::dataplane) enum OpenError {
     Full,
     /// None of the candidate keys for the target's side is free.
     NoBinding,
+}
+
+impl Request {
+    /// May it have the gateway port of this flow?
+    fn takes_over(&self, old: &Flow, side: Side) -> bool {
+        side == Side::Target && self.syn.is_some_and(|syn| old.yields_to(&syn))
+    }
+
+    /// May it take the place of this flow, which has the same two ends?
+    fn supersedes(&self, old: &Flow, side: Side, now: Instant) -> bool {
+        old.is(side.other(), &self.initiator.to_words()) || old.ended(side, now)
+    }
 }
 
 /// What became of a key that was to lead to a new flow.
@@ -150,31 +172,33 @@ impl FlowTable {
         Some((self.flow(place.flow)?, place.side))
     }
 
-    /// Opens a flow for `initiator`; the target's side gets the first of `targets` that no flow has.
+    /// Opens a flow; the target's side gets the first of `targets` that no flow has, or that a resting one yields.
     ///
-    /// A flow that `initiator` leads to (expired, or closing) is replaced. Inside a VPC the target's key follows from the
-    /// initiator's, so there it is taken over as well: from a flow that has ended, or that has the same initiator. From a live
-    /// flow of another interface it is not, whatever source address that one may claim. A flow whose target's key is taken
+    /// A flow that the initiator's key leads to (expired, or closing) is replaced. Inside a VPC the target's key follows from
+    /// the initiator's, so there it is taken over as well: from a flow that has ended, or that has the same initiator. From a
+    /// live flow of another interface it is not, whatever source address that one may claim. A flow whose target's key is taken
     /// leaves the table at once, and goes to `settle`.
     pub(in crate::dataplane) fn open(
         &self,
-        initiator: &FlowKey,
+        request: &Request,
         targets: impl Iterator<Item = FlowKey>,
-        terms: &Terms,
         epochs: &Epochs,
         now: Instant,
-        settle: impl FnOnce(&Flow),
+        settle: impl FnOnce(&Flow, State),
     ) -> Result<&Flow, OpenError> {
+        let Request {
+            initiator, terms, ..
+        } = request;
         let number = self.take_place(epochs).ok_or(OpenError::Full)?;
         let flow = self.make_flow(number).ok_or(OpenError::Full)?;
         flow.fill(initiator, terms, now);
-        let opener = initiator.to_words();
         let place = |side| Place { flow: number, side };
         let mut published = Published::Taken;
-        for key in targets {
+        for (nth, key) in targets.enumerate() {
             flow.store_key(Side::Target, &key);
-            published = self.publish(&key, place(Side::Target), |old, side| {
-                terms.via.is_none() && (old.is(side.other(), &opener) || old.ended(side, now))
+            published = self.publish(&key, place(Side::Target), |old, side| match terms.via {
+                Some(_) => nth >= UNUSED_FIRST && request.takes_over(old, side),
+                None => request.supersedes(old, side, now),
             });
             if matches!(published, Published::New | Published::Over(_)) {
                 break;
@@ -197,7 +221,10 @@ impl FlowTable {
             self.free_last(number, flow, epochs.retire());
             return Err(OpenError::Full);
         }
-        flow.enter(State::LIVE);
+        flow.enter(match terms.via {
+            Some(_) => State::LIVE_AND_HOLDS,
+            None => State::LIVE,
+        });
         self.live.fetch_add(1, Ordering::Relaxed);
         Ok(flow)
     }
@@ -244,7 +271,7 @@ impl FlowTable {
         most: usize,
         epochs: &Epochs,
         ended: impl Fn(&Flow) -> bool,
-        mut settle: impl FnMut(&Flow),
+        mut settle: impl FnMut(&Flow, State),
     ) -> usize {
         let mut removed = 0;
         for number in places.clone() {
@@ -262,12 +289,15 @@ impl FlowTable {
         places.end
     }
 
-    /// Takes a flow out of the table, and hands it to `settle`; nothing if somebody else does.
-    fn remove(&self, number: u32, epochs: &Epochs, settle: impl FnOnce(&Flow)) {
-        let Some(flow) = self.flow(number).filter(|flow| flow.leave()) else {
+    /// Takes a flow out of the table, and hands it to `settle` with its last state; nothing if somebody else does.
+    fn remove(&self, number: u32, epochs: &Epochs, settle: impl FnOnce(&Flow, State)) {
+        let Some(flow) = self.flow(number) else {
             return;
         };
-        settle(flow);
+        let Some(state) = flow.leave() else {
+            return;
+        };
+        settle(flow, state);
         for side in [Side::Initiator, Side::Target] {
             self.withdraw(Place { flow: number, side }, flow);
         }

@@ -1,0 +1,83 @@
+//! Who holds how many of a gateway's ports: counted for every gateway address and target, of all endpoints and of each one.
+//!
+//! A flow holds its port until its connection rests or it leaves the table. The counters are few and found by hash, so their
+//! memory is bounded whatever is counted; each count stands in two of them, of which the smaller is right unless both are shared.
+
+use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+use foldhash::fast::FixedState;
+
+use super::config::EniIdx;
+use super::flow::{Flow, FlowKey, Side};
+
+const COUNTERS: usize = 1 << 16;
+
+/// The counts of all gateways.
+pub(super) struct Holdings {
+    hasher: FixedState,
+    rows: [Box<[AtomicU32]>; 2],
+}
+
+impl Holdings {
+    pub(super) fn new(seed: u64) -> Self {
+        let row = || (0..COUNTERS).map(|_| AtomicU32::new(0)).collect();
+        Self {
+            hasher: FixedState::with_seed(seed),
+            rows: [row(), row()],
+        }
+    }
+
+    /// How many ports of the gateway address in `target` are held towards that target.
+    pub(super) fn of_all(&self, target: &FlowKey) -> usize {
+        self.count(None, target)
+    }
+
+    /// How many of them flows through this endpoint hold.
+    pub(super) fn of(&self, endpoint: EniIdx, target: &FlowKey) -> usize {
+        self.count(Some(endpoint), target)
+    }
+
+    /// A flow has been bound.
+    pub(super) fn take(&self, flow: &Flow) {
+        self.each(flow, |counter| {
+            counter.fetch_add(1, Relaxed);
+        });
+    }
+
+    /// A flow holds its port no longer.
+    pub(super) fn give_back(&self, flow: &Flow) {
+        self.each(flow, |counter| {
+            counter.fetch_sub(1, Relaxed);
+        });
+    }
+
+    fn each(&self, flow: &Flow, change: impl Fn(&AtomicU32)) {
+        let target = flow.key(Side::Target);
+        for holder in [None, flow.via()] {
+            self.counters(holder, &target).for_each(&change);
+        }
+    }
+
+    fn count(&self, holder: Option<EniIdx>, target: &FlowKey) -> usize {
+        let counts = self
+            .counters(holder, target)
+            .map(|counter| counter.load(Relaxed));
+        counts.min().unwrap_or(0) as usize
+    }
+
+    fn counters(
+        &self,
+        holder: Option<EniIdx>,
+        target: &FlowKey,
+    ) -> impl Iterator<Item = &AtomicU32> {
+        let FlowKey { ingress, tuple } = target;
+        let towards = (tuple.protocol, tuple.src, tuple.src_port, tuple.dst);
+        let hash = self.hasher.hash_one((holder, ingress, towards));
+        let places = [hash as usize, (hash >> 32) as usize];
+        self.rows
+            .iter()
+            .zip(places)
+            .filter_map(|(row, place)| row.get(place % COUNTERS))
+    }
+}
