@@ -192,6 +192,6 @@ as_builder mkdir -p target/bench
 for file in samples.tsv machine.json; do as_builder tee "target/bench/$file" <"$work/$file" >/dev/null; done
 while read -r line; do note "$line"; done <"$work/notes"
 code=0
-as_builder target/release/examples/bench_report target/bench || code=$?
+as_builder env ${NO_COLOR:+"NO_COLOR=$NO_COLOR"} target/release/examples/bench_report target/bench || code=$?
 echo "written: target/bench/results.json, comparison.svg, machine.json, samples.tsv ($((SECONDS - began)) s)"
 exit "$code"

@@ -269,7 +269,7 @@ serve() {
 # serve_http NAME NAMESPACE: nginx with a small page.
 serve_http() {
   local dir=$work/$1-nginx early=()
-  mkdir "$dir"
+  mkdir -p "$dir"
   cat >"$dir/nginx.conf" <<END
 daemon off;
 pid $dir/nginx.pid;
