@@ -1,7 +1,8 @@
 //! Writing: which TUN an interface has, and what its kernel takes.
 //!
 //! A super-packet goes out whole. It is cut in software where the target TUN has no vnet headers, and where the kernel
-//! refuses super-packets.
+//! refuses super-packets. Small packets of one flow that were read in one go become a super-packet themselves
+//! ([`Outlet::hold`]): one system call, and one way through the target's network stack, for all.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -13,7 +14,7 @@ use super::tun::Tun;
 use crate::dataplane::config::Interface;
 use crate::dataplane::{DropReason, EniIdx, Table};
 use crate::net::segment::{Cutter, complete};
-use crate::net::{GsoType, VnetHeader};
+use crate::net::{Coalescer, GsoType, VnetHeader};
 
 /// Refusals without a single acceptance after which the kernel is held to be one that takes none. More than one, so that a
 /// malformed packet of a hostile neighbour does not decide it.
@@ -68,6 +69,9 @@ impl Kernel {
 pub(super) struct Outlet {
     tuns: Table<Interface, Arc<Tun>>,
     kernel: Arc<Kernel>,
+    /// What is kept back, and where it goes.
+    held: Coalescer,
+    held_to: EniIdx,
     /// One piece of a super-packet.
     scratch: Box<[u8]>,
 }
@@ -81,6 +85,15 @@ pub(super) enum Failure {
     Fallback(GsoType),
 }
 
+/// What was kept back, and could not simply be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Unwritten {
+    pub(super) to: EniIdx,
+    /// How many packets it was made of.
+    pub(super) packets: usize,
+    pub(super) failure: Failure,
+}
+
 const GONE: Failure = Failure::Lost(DropReason::InterfaceGone);
 const LOST: Failure = Failure::Lost(DropReason::WriteFailed);
 
@@ -89,6 +102,8 @@ impl Outlet {
         Self {
             tuns: Table::new(),
             kernel,
+            held: Coalescer::default(),
+            held_to: EniIdx::new(0, 0),
             scratch: vec![0; 65_536].into(),
         }
     }
@@ -101,33 +116,72 @@ impl Outlet {
         self.tuns.take(eni);
     }
 
+    /// Keeps a [vnet header][packet] back, for others of its flow to follow; `false` if none can, or if one is kept already.
+    #[inline]
+    pub(super) fn hold(&mut self, to: EniIdx, buffer: &[u8]) -> bool {
+        let takes_super_packets = self.tuns.get(to).is_some_and(|tun| tun.has_vnet_header());
+        if !takes_super_packets || !self.held.hold(buffer) {
+            return false;
+        }
+        self.held_to = to;
+        true
+    }
+
+    /// Adds a [vnet header][packet] to what is kept back, if it continues it.
+    #[inline]
+    pub(super) fn append(&mut self, to: EniIdx, buffer: &[u8]) -> bool {
+        to == self.held_to && self.held.append(buffer)
+    }
+
+    /// Writes what is kept back.
+    #[inline]
+    pub(super) fn flush(&mut self) -> Result<(), Unwritten> {
+        let Some((buffer, packets)) = self.held.take() else {
+            return Ok(());
+        };
+        let to = self.held_to;
+        send(&self.tuns, &self.kernel, &mut self.scratch, to, buffer).map_err(|failure| Unwritten {
+            to,
+            packets,
+            failure,
+        })
+    }
+
     /// Writes [vnet header][packet] to the interface's TUN.
     #[inline]
     pub(super) fn send(&mut self, to: EniIdx, buffer: &mut [u8]) -> Result<(), Failure> {
-        let tun = self.tuns.get(to).ok_or(GONE)?;
-        let (header, packet) = VnetHeader::mut_from_prefix(buffer).map_err(|_| LOST)?;
-        let header = *header;
-        match (
-            tun.has_vnet_header(),
-            header.gso_type == GsoType::None as u8,
-        ) {
-            (true, true) => tun.write(buffer).map_err(reason),
-            (true, false) => {
-                let acceptance = self.kernel.acceptance(&header);
-                send_super(tun, acceptance, &header, buffer, &mut self.scratch)
-            }
-            (false, true) => {
-                complete(&header, packet).map_err(|_| LOST)?;
-                tun.write(packet).map_err(reason)
-            }
-            (false, false) => cut(tun, &header, packet, &mut self.scratch),
-        }
+        send(&self.tuns, &self.kernel, &mut self.scratch, to, buffer)
     }
 
     /// Writes a finished packet of the core's own.
     pub(super) fn send_bare(&self, to: EniIdx, packet: &[u8]) -> Result<(), Failure> {
         let tun = self.tuns.get(to).ok_or(GONE)?;
         tun.write_bare(packet).map_err(reason)
+    }
+}
+
+#[inline]
+fn send(
+    tuns: &Table<Interface, Arc<Tun>>,
+    kernel: &Kernel,
+    scratch: &mut [u8],
+    to: EniIdx,
+    buffer: &mut [u8],
+) -> Result<(), Failure> {
+    let tun = tuns.get(to).ok_or(GONE)?;
+    let (header, packet) = VnetHeader::mut_from_prefix(buffer).map_err(|_| LOST)?;
+    let header = *header;
+    match (
+        tun.has_vnet_header(),
+        header.gso_type == GsoType::None as u8,
+    ) {
+        (true, true) => tun.write(buffer).map_err(reason),
+        (true, false) => send_super(tun, kernel.acceptance(&header), &header, buffer, scratch),
+        (false, true) => {
+            complete(&header, packet).map_err(|_| LOST)?;
+            tun.write(packet).map_err(reason)
+        }
+        (false, false) => cut(tun, &header, packet, scratch),
     }
 }
 

@@ -1,4 +1,5 @@
-//! A worker thread: it reads its TUNs, has the core decide, and writes at once.
+//! A worker thread: it reads its TUNs, has the core decide, and writes at once; but where several packets wait, those that
+//! continue each other become one super-packet.
 //!
 //! Recently busy TUNs are polled with non-blocking reads, for a bounded budget of empty rounds after their traffic stops;
 //! the others wait in epoll. With no busy TUN the thread sleeps there. Where others want the CPU, nothing is polled.
@@ -20,7 +21,7 @@ use super::clock::Clock;
 use super::error::Error;
 use super::event::IoEvent;
 use super::mailbox::{Mailbox, Message};
-use super::outlet::{Failure, Outlet};
+use super::outlet::{Failure, Outlet, Unwritten};
 use super::tun::Tun;
 use crate::dataplane::config::Interface;
 use crate::dataplane::{Dataplane, EniIdx, Instant, Table, Verdict, Worker};
@@ -227,15 +228,23 @@ impl Thread {
         packets
     }
 
-    /// Reads one TUN until it is empty or its turn is over; each packet is written before the next is read.
+    /// Reads one TUN until it is empty or its turn is over. The first packet, which may be the only one, is written at once;
+    /// the others may be kept back for those that follow, until the turn ends.
     #[inline]
     fn read_batch(&mut self, at: usize, now: Instant) -> Drained {
-        let Busy { eni, tun, .. } = &self.busy[at];
+        let mut drained = Drained::Packets(BATCH);
         for count in 0..BATCH {
+            let Busy { eni, tun, .. } = &self.busy[at];
             let length = match tun.read(&mut self.buffer) {
                 Ok(length) => length,
-                Err(Errno::AGAIN | Errno::INTR) => return Drained::Packets(count),
-                Err(errno) => return Drained::Gone(errno),
+                Err(Errno::AGAIN | Errno::INTR) => {
+                    drained = Drained::Packets(count);
+                    break;
+                }
+                Err(errno) => {
+                    drained = Drained::Gone(errno);
+                    break;
+                }
             };
             let buffer = &mut self.buffer[..length];
             let Ok((header, bytes)) = VnetHeader::mut_from_prefix(buffer) else {
@@ -245,13 +254,59 @@ impl Thread {
             let verdict = self
                 .dataplane
                 .handle_packet(&mut self.worker, *eni, &mut packet, now);
-            if let Verdict::Forward(to) = verdict
-                && let Err(failure) = self.outlet.send(to, buffer)
-            {
-                note(&self.dataplane, &mut self.worker, &self.shared, to, failure);
+            if let Verdict::Forward(to) = verdict {
+                self.forward(to, length, count == 0);
             }
         }
-        Drained::Packets(BATCH)
+        self.flush();
+        drained
+    }
+
+    /// Sends the packet in the buffer on; `at_once`, or when it is known what follows it.
+    #[inline]
+    fn forward(&mut self, to: EniIdx, length: usize, at_once: bool) {
+        if self.outlet.append(to, &self.buffer[..length]) {
+            return;
+        }
+        self.flush();
+        let buffer = &mut self.buffer[..length];
+        if !at_once && self.outlet.hold(to, buffer) {
+            return;
+        }
+        if let Err(failure) = self.outlet.send(to, buffer) {
+            self.note(to, 1, failure);
+        }
+    }
+
+    #[inline]
+    fn flush(&mut self) {
+        if let Err(unwritten) = self.outlet.flush() {
+            let Unwritten {
+                to,
+                packets,
+                failure,
+            } = unwritten;
+            self.note(to, packets, failure);
+        }
+    }
+
+    /// Counts or reports a write that did not simply succeed.
+    #[cold]
+    fn note(&mut self, to: EniIdx, packets: usize, failure: Failure) {
+        match failure {
+            Failure::Lost(reason) => {
+                for _ in 0..packets {
+                    self.dataplane.count_drop(&mut self.worker, to, reason);
+                }
+            }
+            Failure::Fallback(kind) => {
+                tracing::warn!(
+                    ?kind,
+                    "the kernel refuses super-packets: cutting them in software"
+                );
+                self.shared.report(IoEvent::SplitFallback { kind });
+            }
+        }
     }
 
     /// The link under a TUN has been deleted: nobody may write to it any more, and somebody should know.
@@ -280,13 +335,7 @@ impl Thread {
     fn transmit(&mut self) {
         while let Some(transmit) = self.dataplane.poll_transmit(&mut self.worker) {
             if let Err(failure) = self.outlet.send_bare(transmit.to, &transmit.bytes) {
-                note(
-                    &self.dataplane,
-                    &mut self.worker,
-                    &self.shared,
-                    transmit.to,
-                    failure,
-                );
+                self.note(transmit.to, 1, failure);
             }
         }
     }
@@ -337,20 +386,5 @@ impl Thread {
             }
         }
         Ok(())
-    }
-}
-
-/// Counts or reports a write that did not simply succeed.
-#[cold]
-fn note(dataplane: &Dataplane, worker: &mut Worker, shared: &Shared, to: EniIdx, failure: Failure) {
-    match failure {
-        Failure::Lost(reason) => dataplane.count_drop(worker, to, reason),
-        Failure::Fallback(kind) => {
-            tracing::warn!(
-                ?kind,
-                "the kernel refuses super-packets: cutting them in software"
-            );
-            shared.report(IoEvent::SplitFallback { kind });
-        }
     }
 }

@@ -12,6 +12,7 @@
 
 mod addr;
 pub mod checksum;
+mod coalesce;
 pub mod icmp;
 mod packet;
 mod parse;
@@ -22,6 +23,7 @@ mod tuple;
 mod vnet;
 
 pub use addr::Addr;
+pub use coalesce::Coalescer;
 pub use packet::Packet;
 pub use parse::{Headers, ParseError, Transport};
 pub use rewrite::rewrite;

@@ -60,12 +60,14 @@ fn admit_all(template: Template) -> Template {
         .rules("TargetSecurityGroup", "Ingress", &[ANYTHING])
 }
 
+/// The resource offers UDP and ICMP too, and every group lets them pass.
+pub fn offer_udp(template: Template) -> Template {
+    admit_all(template).edit(CONFIGURATION, &format!("{CONFIGURATION}{PROTOCOLS}"))
+}
+
 fn udp_and_icmp_echo_pass_where_the_resource_lists_them() -> Result<()> {
     let mut site = Site::new()?;
-    site.up(
-        &admit_all(site.template()).edit(CONFIGURATION, &format!("{CONFIGURATION}{PROTOCOLS}")),
-        &[],
-    )?;
+    site.up(&offer_udp(site.template()), &[])?;
     let (consumer, target) = (site.a.clone(), site.b.clone());
     let _echo = site.python(&target, "udp_echo", &["5353"])?;
     let seen = site.python_ok(&consumer, "udp_client", &[ENDPOINT, "5353"])?;

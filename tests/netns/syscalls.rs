@@ -11,13 +11,15 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
+use crate::protocols::offer_udp;
 use crate::site::{self, ENDPOINT, Site, wait_for};
 
 crate::tests!(
     a_packet_is_read_once_and_written_at_most_once,
     a_pause_costs_a_bounded_number_of_reads,
+    datagrams_that_wait_are_written_together,
 );
 
 /// Rounds of empty reads before a worker sleeps: `EMPTY_ROUNDS` in `src/io/worker.rs`.
@@ -57,13 +59,13 @@ fn a_packet_is_read_once_and_written_at_most_once() -> Result<()> {
 fn a_pause_costs_a_bounded_number_of_reads() -> Result<()> {
     let site = Site::with_nginx()?;
     site.curl(&[ENDPOINT])?;
-    let before = (Packets::so_far(&site)?, reads(&site)?);
+    let before = (Packets::so_far(&site)?, calls(&site, "syscr")?);
     for _ in 0..10 {
         site.curl(&[ENDPOINT])?;
         thread::sleep(Duration::from_millis(300));
     }
     let packets = Packets::so_far(&site)?.since(&before.0);
-    let reads = reads(&site)? - before.1;
+    let reads = calls(&site, "syscr")? - before.1;
     println!("{reads} reads for {packets:?}");
     // At worst a pause follows every packet.
     ensure!(
@@ -73,13 +75,41 @@ fn a_pause_costs_a_bounded_number_of_reads() -> Result<()> {
     Ok(())
 }
 
-/// How often the workers have read something, or tried to: the kernel's own count, which costs them nothing.
-fn reads(site: &Site) -> Result<u64> {
+/// A burst of 1,000 datagrams finds the daemon stopped. Once it goes on it reads them in turns of 64, and each turn is two
+/// writes: the first at once, the others as one super-packet.
+fn datagrams_that_wait_are_written_together() -> Result<()> {
+    const BURST: u64 = 1_000;
+    const TURN: u64 = 64;
+    let mut site = Site::new()?;
+    site.up(&offer_udp(site.template()), &[])?;
+    let (consumer, target) = (site.a.clone(), site.b.clone());
+    let burst = BURST.to_string();
+    let lines = site.python(&target, "udp_sink", &["5353", &burst])?;
+    let daemon = Pid::from_raw(site.pid()? as i32).context("no process")?;
+    let before = calls(&site, "syscw")?;
+    kill_process(daemon, Signal::STOP)?;
+    let sent = site.python_ok(&consumer, "udp_burst", &[ENDPOINT, "5353", &burst]);
+    kill_process(daemon, Signal::CONT)?;
+    sent?;
+    let seen = lines.recv_timeout(Duration::from_secs(30))?;
+    ensure!(seen == "all", "{seen}; drops: {:?}", site.drops()?);
+    let writes = calls(&site, "syscw")? - before;
+    println!("{writes} writes for {BURST} datagrams");
+    // A turn may begin before the burst is there.
+    ensure!(writes <= (BURST / TURN + 2) * 2, "{writes} writes");
+    Ok(())
+}
+
+/// How often the workers have read (`syscr`) or written (`syscw`) something, or tried to: the kernel's own count, which
+/// costs them nothing.
+fn calls(site: &Site, counter: &str) -> Result<u64> {
     let pid = site.pid()?;
     let of_thread = |thread: &u32| {
         let text = fs::read_to_string(format!("/proc/{pid}/task/{thread}/io"))?;
-        let reads = text.lines().find_map(|line| line.strip_prefix("syscr: "));
-        Ok(reads.context("no syscr")?.parse::<u64>()?)
+        let value = text
+            .lines()
+            .find_map(|line| line.strip_prefix(counter)?.strip_prefix(": "));
+        Ok(value.context("no such counter")?.parse::<u64>()?)
     };
     site.workers()?.iter().map(of_thread).sum()
 }
