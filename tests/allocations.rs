@@ -1,10 +1,14 @@
-//! An established packet allocates nothing, either way, and neither does a dropped one.
+//! A packet of a flow allocates nothing, whatever it is made of, and neither does one that is dropped in silence.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
+use privlink::dataplane::config::Protocols;
 use privlink::dataplane::{DropReason, EniIdx, Verdict};
-use privlink::sim::{PacketBuilder, SimPacket, Topology, World, tcp};
+use privlink::net::{Addr, Segment, VnetHeader};
+use privlink::sim::{
+    PacketBuilder, SimPacket, Topology, World, any_from, echo_reply, echo_request, tcp, udp,
+};
 
 /// The system's allocator, counting.
 struct Counting;
@@ -36,6 +40,7 @@ static ALLOCATOR: Counting = Counting;
 
 const A: EniIdx = Topology::EC2_A;
 const B: EniIdx = Topology::EC2_B;
+const ENDPOINT: ([u8; 4], u16) = (Topology::ENDPOINT_C_ADDRESS, 80);
 const PACKETS: usize = 1000;
 
 /// The allocations of a thousand packets like `packet`, each a batch of its own, all with this verdict.
@@ -57,42 +62,139 @@ fn allocations(world: &mut World, from: EniIdx, packet: &SimPacket, expected: Ve
     ALLOCATIONS.load(Relaxed) - before
 }
 
+/// A world in which everything passes that there is.
+fn open_world() -> World {
+    let mut topology = Topology::w1();
+    for group in [Topology::ENDPOINT_GROUP, Topology::TARGET_GROUP] {
+        topology.group(group).ingress.push(any_from("0.0.0.0/0"));
+    }
+    topology.resource().protocols = Protocols {
+        tcp: true,
+        udp: true,
+        icmp: true,
+    };
+    World::new(&topology)
+}
+
+/// Flows of each kind through the endpoint, packets of both sides.
+fn flows(world: &mut World) -> Vec<(&'static str, SimPacket, SimPacket)> {
+    let (client, server) = ((Topology::EC2_ADDRESS, 40_000), ENDPOINT);
+    let [outbound, inbound] = world.connect(client.1, server);
+    let data = |packet: &PacketBuilder| packet.clone().payload(&[7; 1400]).build();
+    let large = |packet: &PacketBuilder| packet.clone().payload(&[7; 60_000]).gso(1448).build();
+
+    let datagram = udp(client, server).payload(&[7; 1000]);
+    let arrived = world.deliver(A, &datagram, B).tuple();
+    let gateway = (arrived.src.octets_v4().unwrap(), arrived.src_port);
+    let answer = udp((Topology::EC2_ADDRESS, server.1), gateway).payload(&[7; 1000]);
+    let large_datagrams = |packet: &PacketBuilder| packet.clone().payload(&[7; 9000]).gso(1000);
+
+    let ping = echo_request(client.0, server.0, 7);
+    let arrived = world.deliver(A, &ping, B).tuple();
+    let pong = echo_reply(
+        Topology::EC2_ADDRESS,
+        arrived.src.octets_v4().unwrap(),
+        arrived.src_port,
+    );
+    vec![
+        ("TCP", data(&outbound), data(&inbound)),
+        ("TCP super-packets", large(&outbound), large(&inbound)),
+        ("UDP", datagram.build(), answer.build()),
+        (
+            "UDP super-packets",
+            large_datagrams(&datagram).build(),
+            large_datagrams(&answer).build(),
+        ),
+        ("ICMP echo", ping.build(), pong.build()),
+    ]
+}
+
+/// A packet for every reason that ends packets of an instance in silence.
+fn silent_drops() -> Vec<(DropReason, SimPacket)> {
+    use DropReason::*;
+    let syn = |dst| tcp((Topology::EC2_ADDRESS, 40_001), dst).build();
+    let bytes = |change: fn(&mut Vec<u8>)| {
+        let mut packet = syn(ENDPOINT);
+        change(&mut packet.bytes);
+        packet
+    };
+    let vnet = |change: fn(&mut VnetHeader)| {
+        let segment = tcp((Topology::EC2_ADDRESS, 40_001), ENDPOINT).segment(Segment::ACK, 1, 1);
+        let mut packet = segment.payload(&[7; 3000]).gso(1448).build();
+        change(&mut packet.vnet);
+        packet
+    };
+    let mut redirect = echo_request(Topology::EC2_ADDRESS, ENDPOINT.0, 1).build();
+    redirect.bytes[20] = 5;
+    vec![
+        (VnetFlags, vnet(|vnet| vnet.flags = 0x41)),
+        (VnetGsoType, vnet(|vnet| vnet.gso_type = 4)),
+        (VnetGsoSize, vnet(|vnet| vnet.gso_size = 1)),
+        (VnetChecksumStart, vnet(|vnet| vnet.csum_start = 12)),
+        (VnetChecksumOffset, vnet(|vnet| vnet.csum_offset = 2)),
+        (Truncated, bytes(|bytes| bytes.truncate(30))),
+        (BadIpHeader, bytes(|bytes| bytes[0] = 0x55)),
+        (Ipv6, bytes(|bytes| bytes[0] = 0x60)),
+        (Fragment, bytes(|bytes| bytes[6] = 0x20)),
+        (BadTransportHeader, bytes(|bytes| bytes[33] = 0)),
+        (IcmpType, redirect),
+        (SourceCheck, tcp(([10, 0, 0, 1], 1), ENDPOINT).build()),
+        (NoRoute, syn(([8, 8, 8, 8], 80))),
+        (NoSuchAddress, syn(([172, 18, 9, 9], 80))),
+        (IngressDenied, syn((ENDPOINT.0, 81))),
+    ]
+}
+
 // One test only: another one's thread would be counted as well.
 #[test]
-fn a_packet_of_a_flow_and_a_drop_allocate_nothing() {
-    let mut world = World::new(&Topology::w1());
-    let client = Topology::EC2_ADDRESS;
-    let endpoint = Topology::ENDPOINT_C_ADDRESS;
-    let [outbound, inbound] = world.connect(40_000, (endpoint, 80));
-    let shapes: [fn(&PacketBuilder) -> PacketBuilder; 2] = [
-        |packet| packet.clone().payload(&[7; 1400]),
-        |packet| packet.clone().payload(&[7; 60_000]).gso(1448),
-    ];
-    for shape in shapes {
-        let (there, back) = (shape(&outbound).build(), shape(&inbound).build());
-        assert_eq!(allocations(&mut world, A, &there, Verdict::Forward(B)), 0);
-        assert_eq!(allocations(&mut world, B, &back, Verdict::Forward(A)), 0);
+fn a_packet_of_a_flow_and_a_silent_drop_allocate_nothing() {
+    let mut world = open_world();
+    for (kind, there, back) in flows(&mut world) {
+        let outbound = allocations(&mut world, A, &there, Verdict::Forward(B));
+        let inbound = allocations(&mut world, B, &back, Verdict::Forward(A));
+        assert_eq!((outbound, inbound), (0, 0), "{kind}");
     }
 
-    let syn = |dst| tcp((client, 40_001), dst).build();
-    let mut truncated = syn((endpoint, 80));
-    truncated.bytes.truncate(30);
-    for (packet, reason) in [
-        (syn((endpoint, 81)), DropReason::IngressDenied),
-        (syn(([172, 18, 9, 9], 80)), DropReason::NoSuchAddress),
-        (syn(([8, 8, 8, 8], 80)), DropReason::NoRoute),
-        (truncated, DropReason::Truncated),
-    ] {
-        assert_eq!(
-            allocations(&mut world, A, &packet, Verdict::Drop(reason)),
-            0,
-            "{reason:?}"
-        );
+    let mut world = World::new(&Topology::w1());
+    for (reason, packet) in silent_drops() {
+        let allocations = allocations(&mut world, A, &packet, Verdict::Drop(reason));
+        assert_eq!(allocations, 0, "{reason:?}");
+    }
+    // From behind a gateway nothing opens, and nothing is said of it.
+    let gateway = ([172, 18, 1, 80], 5000);
+    let forged = tcp((Topology::EC2_ADDRESS, 80), gateway).build();
+    let reason = DropReason::GatewayIngress;
+    let count = allocations(&mut world, B, &forged, Verdict::Drop(reason));
+    assert_eq!(count, 0, "{reason:?}");
+    for (reason, change) in refusals() {
+        let mut topology = Topology::w1();
+        change(&mut topology);
+        let mut world = World::new(&topology);
+        let syn = tcp((Topology::EC2_ADDRESS, 40_001), ENDPOINT).build();
+        let count = allocations(&mut world, A, &syn, Verdict::Drop(reason));
+        assert_eq!(count, 0, "{reason:?}");
     }
 
     // The count counts: what opens a flow for the first time makes its table's memory.
     let mut fresh = World::new(&Topology::w1());
     let before = ALLOCATIONS.load(Relaxed);
-    fresh.deliver(A, &tcp((client, 40_000), (endpoint, 80)), B);
+    fresh.deliver(A, &tcp((Topology::EC2_ADDRESS, 40_000), ENDPOINT), B);
     assert!(ALLOCATIONS.load(Relaxed) > before);
+}
+
+/// Topologies that refuse what W1 admits, and why.
+fn refusals() -> [(DropReason, fn(&mut Topology)); 4] {
+    use DropReason::*;
+    [
+        (EgressDenied, |topology| {
+            topology.group(Topology::CONSUMER_GROUP).egress.clear();
+        }),
+        (ProtocolNotOffered, |topology| {
+            topology.resource().protocols.tcp = false;
+        }),
+        (PortNotOffered, |topology| topology.resource().ports.clear()),
+        (NoTarget, |topology| {
+            topology.resource().target = Addr::v4([172, 18, 9, 9]);
+        }),
+    ]
 }
