@@ -182,8 +182,10 @@ fn a_packet_of_a_flow_and_a_silent_drop_allocate_nothing() {
     assert!(ALLOCATIONS.load(Relaxed) > before);
 }
 
-/// Topologies that refuse what W1 admits, and why.
-fn refusals() -> [(DropReason, fn(&mut Topology)); 4] {
+/// A reason to refuse what W1 admits, and the change that brings it about.
+type Refusal = (DropReason, fn(&mut Topology));
+
+fn refusals() -> [Refusal; 4] {
     use DropReason::*;
     [
         (EgressDenied, |topology| {
