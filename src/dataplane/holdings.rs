@@ -30,12 +30,12 @@ impl Holdings {
 
     /// How many ports of the gateway address in `target` are held towards that target.
     pub(super) fn of_all(&self, target: &FlowKey) -> usize {
-        self.count(None, target)
+        self.count(target, None)
     }
 
     /// How many of them flows through this endpoint hold.
     pub(super) fn of(&self, endpoint: EniIdx, target: &FlowKey) -> usize {
-        self.count(Some(endpoint), target)
+        self.count(target, Some(endpoint))
     }
 
     /// A flow has been bound.
@@ -53,31 +53,32 @@ impl Holdings {
     }
 
     fn each(&self, flow: &Flow, change: impl Fn(&AtomicU32)) {
-        let target = flow.key(Side::Target);
+        let towards = self.towards(&flow.key(Side::Target));
         for holder in [None, flow.via()] {
-            self.counters(holder, &target).for_each(&change);
+            self.counters(towards, holder).for_each(&change);
         }
     }
 
-    fn count(&self, holder: Option<EniIdx>, target: &FlowKey) -> usize {
-        let counts = self
-            .counters(holder, target)
-            .map(|counter| counter.load(Relaxed));
+    fn count(&self, target: &FlowKey, holder: Option<EniIdx>) -> usize {
+        let counters = self.counters(self.towards(target), holder);
+        let counts = counters.map(|counter| counter.load(Relaxed));
         counts.min().unwrap_or(0) as usize
     }
 
-    fn counters(
-        &self,
-        holder: Option<EniIdx>,
-        target: &FlowKey,
-    ) -> impl Iterator<Item = &AtomicU32> {
-        let FlowKey { ingress, tuple } = target;
-        let towards = (tuple.protocol, tuple.src, tuple.src_port, tuple.dst);
-        let hash = self.hasher.hash_one((holder, ingress, towards));
-        let places = [hash as usize, (hash >> 32) as usize];
+    /// A hash of the target and the gateway's address, whatever the port there.
+    fn towards(&self, target: &FlowKey) -> u64 {
+        let mut key = *target;
+        key.tuple.dst_port = 0;
+        self.hasher.hash_one(key.to_words())
+    }
+
+    fn counters(&self, towards: u64, holder: Option<EniIdx>) -> impl Iterator<Item = &AtomicU32> {
+        let holder = holder.map_or(0, |idx| 1 + u64::from(idx.index()));
+        let hash = (towards ^ holder).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let places = [hash >> 32, hash >> 48].map(|place| place as usize % COUNTERS);
         self.rows
             .iter()
             .zip(places)
-            .filter_map(|(row, place)| row.get(place % COUNTERS))
+            .filter_map(|(row, place)| row.get(place))
     }
 }

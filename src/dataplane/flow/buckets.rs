@@ -24,7 +24,7 @@ const PLACE_BITS: u32 = 33;
 const PLACE_MASK: u64 = (1 << PLACE_BITS) - 1;
 /// Longest run that a look-up walks; an insertion that would need a longer one grows the shard.
 const MAX_PROBES: usize = 64;
-const FIRST_CAPACITY: usize = 16;
+const FIRST_CAPACITY: usize = 8;
 /// Buckets per entry beyond which growing does not help: the entries have one and the same hash.
 const SPARSE: usize = 16;
 

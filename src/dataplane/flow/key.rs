@@ -16,11 +16,11 @@ pub struct FlowKey {
 }
 
 /// A [`FlowKey`] in the form in which it is hashed, compared and stored.
-pub(super) type Words = [u64; 6];
+pub(in crate::dataplane) type Words = [u64; 6];
 
 impl FlowKey {
     #[inline]
-    pub(super) const fn to_words(self) -> Words {
+    pub(in crate::dataplane) const fn to_words(self) -> Words {
         let Self { ingress, tuple } = self;
         let ([s0, s1], [d0, d1]) = (tuple.src.to_words(), tuple.dst.to_words());
         let place =

@@ -19,12 +19,12 @@ use super::key::{FlowKey, Words};
 use super::slot::{Flow, Side, Terms};
 use super::state::{Newcomer, State};
 
-/// A shard grows in one go, while its lock is held: with two million flows it moves about 16,000 entries.
-const SHARD_BITS: u32 = 8;
+/// A shard grows in one go, while its lock is held: with two million flows it moves about 8,000 entries.
+const SHARD_BITS: u32 = 9;
 /// Flows come in chunks of 256 KiB, made when they are first needed and kept.
 const CHUNK: usize = 1024;
 /// Target keys that are tried for an unused one before a resting flow has to yield.
-const UNUSED_FIRST: usize = 8;
+const UNUSED_FIRST: usize = 2;
 /// Not a place.
 const NONE: u32 = u32::MAX;
 
