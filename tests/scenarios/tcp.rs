@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use privlink::dataplane::DropReason;
 use privlink::dataplane::flow::State;
+use privlink::dataplane::{DropReason, Settings, Verdict};
 use privlink::sim::{SimPacket, Topology, World, tcp};
 
 use super::{A, ACK, B, Connection, EC2, ENDPOINT, FIN, RST, SYN, drops};
@@ -147,6 +147,27 @@ fn a_syn_onto_a_closing_connection_opens_a_new_flow_with_a_fresh_binding() {
 }
 
 #[test]
+fn a_worker_that_has_not_seen_the_table_grow_follows_a_connection_opened_anew() {
+    let settings = Settings {
+        workers: 3,
+        ..World::settings()
+    };
+    let mut world = World::with(&Topology::w1(), settings);
+    Connection::open(&mut world, 41234).close(&mut world);
+    let mut behind = world.dataplane.worker(2);
+    world.dataplane.resume(&mut behind);
+    for port in 0..10_000 {
+        Connection::syn(&mut world, port);
+    }
+    let anew = Connection::open(&mut world, 41234);
+    let mut packet = anew.outbound(ACK, 1001, 5001).build();
+    let verdict = world
+        .dataplane
+        .handle_packet(&mut behind, A, &mut packet.view(), world.now);
+    assert_eq!(verdict, Verdict::Forward(B));
+}
+
+#[test]
 fn a_reset_connection_may_be_opened_again_at_once() {
     let mut world = World::new(&Topology::w1());
     let old = Connection::open(&mut world, 41234);
@@ -228,6 +249,6 @@ fn an_error_about_a_flow_neither_refreshes_nor_ends_it() {
     world.advance(secs(50));
     assert_eq!(
         world.send_packet(A, arrived).verdict,
-        privlink::dataplane::Verdict::Drop(DropReason::NoFlow)
+        Verdict::Drop(DropReason::NoFlow)
     );
 }

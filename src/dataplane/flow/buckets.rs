@@ -1,7 +1,8 @@
 //! The concurrent index from key hashes to flow sides: open addressing over atomics, read without locks.
 //!
-//! Invariant: a reader may miss an entry that is being moved or has just come (the caller then asks again under the
-//! shard's lock), but what it finds it verifies against the flow itself. So writers may shift and grow freely.
+//! Invariant: a reader may miss an entry that is being moved or has just come, or find one as it was before the shard grew (the
+//! caller then asks again under the shard's lock), but what it finds it verifies against the flow itself. So writers may shift
+//! and grow freely.
 //!
 //! An entry is a word: 31 bits of hash above a 33-bit place (flow number and side, plus one; zero is empty). The index of an
 //! entry's home bucket comes from those 31 bits, so growing reads no flow.

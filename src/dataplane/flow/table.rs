@@ -146,7 +146,8 @@ impl FlowTable {
         self.len() == 0
     }
 
-    /// The flow and side that this key belongs to. A miss in the worker's cached view is asked again of the table itself.
+    /// The flow and side that this key belongs to. The table itself is asked where the worker's view, which may be old, has
+    /// nothing, or a flow that another one has replaced.
     #[inline]
     pub(in crate::dataplane) fn lookup(
         &self,
@@ -156,9 +157,11 @@ impl FlowTable {
         let words = key.to_words();
         let hash = self.hash(&words);
         let buckets = cache.buckets.get(shard_of(hash))?;
-        match find(buckets, hash, |place| self.holds(place, &words)) {
-            Some(place) => Some((self.flow(place.flow)?, place.side)),
-            None => self.lookup_locked(&words, hash),
+        let found = find(buckets, hash, |place| self.holds(place, &words));
+        let found = found.and_then(|place| Some((self.flow(place.flow)?, place.side)));
+        match found {
+            Some((flow, _)) if !flow.state().has(State::REPLACED) => found,
+            _ => self.lookup_locked(&words, hash),
         }
     }
 
