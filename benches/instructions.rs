@@ -18,7 +18,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use privlink::dataplane::EniIdx;
 use privlink::net::Segment;
-use privlink::sim::{Established, Load, PacketBuilder, Topology, World, tcp, udp};
+use privlink::sim::{Established, Estate, Load, PacketBuilder, Topology, World, tcp, udp};
 
 const ENDPOINT: ([u8; 4], u16) = (Topology::ENDPOINT_C_ADDRESS, 80);
 const CLIENT: ([u8; 4], u16) = (Topology::EC2_ADDRESS, 40_000);
@@ -34,11 +34,23 @@ const ARCHITECTURE: &str = "x86_64";
 /// A scenario: its name, and what sends so many packets.
 type Scenario = (&'static str, fn(u64));
 
-const SCENARIOS: [Scenario; 9] = [
+const SCENARIOS: [Scenario; 11] = [
     ("established_outbound", established_outbound),
     ("established_inbound", established_inbound),
     ("established_udp_inside_vpc", established_udp_inside_vpc),
     ("new_flow_and_its_end", new_flow_and_its_end),
+    ("established_with_1k_endpoints", |packets| {
+        let estate = large();
+        let mut world = World::new(&estate.topology());
+        let mut load = estate.established(&mut world, FLOWS as usize, estate.endpoints.len());
+        assert_eq!(world.carry(&mut load, packets).forwarded, packets);
+    }),
+    ("new_flow_with_1k_endpoints", |packets| {
+        let estate = large();
+        let mut world = World::new(&estate.topology());
+        let load = estate.opening(FLOWS as usize, estate.endpoints.len());
+        open_and_end(&mut world, load, packets);
+    }),
     ("dropped_bad_transport_header", |packets| {
         drop_all(tcp(CLIENT, ENDPOINT).segment(0, 1, 0), packets);
     }),
@@ -85,13 +97,22 @@ fn established_udp_inside_vpc(packets: u64) {
 
 fn new_flow_and_its_end(packets: u64) {
     let mut world = World::open(4 * FLOWS as usize, 2);
-    let mut load = load(Topology::EC2_A, |port| tcp((CLIENT.0, port), ENDPOINT));
+    let load = load(Topology::EC2_A, |port| tcp((CLIENT.0, port), ENDPOINT));
+    open_and_end(&mut world, load, packets);
+}
+
+fn open_and_end(world: &mut World, mut load: Load, packets: u64) {
     for _ in 0..packets / FLOWS {
         assert_eq!(world.carry(&mut load, FLOWS).forwarded, FLOWS);
         assert_eq!(world.flows().len() as u64, FLOWS);
         // Those that nobody has answered end after four minutes.
         world.advance(Duration::from_secs(300));
     }
+}
+
+/// 100 VPCs with 1,000 endpoints and 5 rules per group, so that rules do not outweigh the rest.
+fn large() -> Estate {
+    Estate::new(100, 1_000, 5)
 }
 
 fn drop_all(packet: PacketBuilder, packets: u64) {

@@ -8,9 +8,8 @@ use std::time::{Duration, Instant as Clock};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main};
 use privlink::control::compile;
-use privlink::dataplane::{Dataplane, EniIdx, Settings};
-use privlink::net::Segment;
-use privlink::sim::{Estate, Load, World, tcp};
+use privlink::dataplane::{Dataplane, Settings};
+use privlink::sim::{Estate, Load, World};
 
 const RULES_PER_GROUP: usize = 50;
 /// Flows, each through another endpoint where there are as many.
@@ -101,31 +100,13 @@ const FABRICS: [Fabric; 3] = [
     ("10k endpoints", large, 10_000),
 ];
 
-/// A world of this account, and a SYN for each flow, the n-th through the n-th endpoint.
-fn fabric(estate: &Estate, endpoints: usize) -> (World, Vec<Flow>) {
+/// A world of this account.
+fn world(estate: &Estate) -> World {
     let settings = Settings {
         max_flows: 8 * FLOWS,
         ..World::settings()
     };
-    let world = World::with(&estate.topology(), settings);
-    let flows = (0..FLOWS).map(|number| {
-        let endpoint = estate.endpoints[number % endpoints];
-        Flow {
-            from: estate.vpcs[endpoint.consumer].instance,
-            client: (Estate::INSTANCE, 1024 + number as u16),
-            server: (endpoint.address, Estate::PORT),
-            to: estate.vpcs[endpoint.provider].instance,
-        }
-    });
-    (world, flows.collect())
-}
-
-/// A flow that is to be.
-struct Flow {
-    from: EniIdx,
-    client: ([u8; 4], u16),
-    server: ([u8; 4], u16),
-    to: EniIdx,
+    World::with(&estate.topology(), settings)
 }
 
 /// Sends so many packets, all of which must be forwarded.
@@ -137,21 +118,9 @@ fn forward(world: &mut World, load: &mut Load, packets: u64) -> Duration {
 fn established(criterion: &mut Criterion) {
     let mut group = group(criterion, "established");
     for (name, estate, endpoints) in FABRICS {
-        let (mut world, flows) = fabric(&estate(), endpoints);
-        let nobody = (Estate::INSTANCE, 0);
-        let like = tcp(nobody, nobody).segment(Segment::ACK, 1001, 5001);
-        let mut load = Load::new(&like.payload(&[0; 1400]));
-        for flow in flows {
-            let Flow {
-                from,
-                client,
-                server,
-                to,
-            } = flow;
-            let [outbound, _] = world.connect_between(from, client, server, to);
-            load.push(from, &outbound);
-        }
-        load.shuffle();
+        let estate = estate();
+        let mut world = world(&estate);
+        let mut load = estate.established(&mut world, FLOWS, endpoints);
         group.bench_function(name, |bencher| {
             bencher.iter_custom(|packets| forward(&mut world, &mut load, packets));
         });
@@ -162,13 +131,8 @@ fn established(criterion: &mut Criterion) {
 fn opening(criterion: &mut Criterion) {
     let mut group = group(criterion, "new flow");
     for (name, estate, endpoints) in FABRICS {
-        let (mut world, flows) = fabric(&estate(), endpoints);
-        let nobody = (Estate::INSTANCE, 0);
-        let mut load = Load::new(&tcp(nobody, nobody));
-        for flow in flows {
-            load.push(flow.from, &tcp(flow.client, flow.server));
-        }
-        load.shuffle();
+        let estate = estate();
+        let (mut world, mut load) = (world(&estate), estate.opening(FLOWS, endpoints));
         let mut round = |packets| {
             load.rewind();
             let took = forward(&mut world, &mut load, packets);

@@ -2,10 +2,14 @@
 
 use std::net::Ipv4Addr;
 
+use super::load::Load;
+use super::packet::tcp;
 use super::topology::Topology;
+use super::world::World;
 use crate::control::command::*;
 use crate::control::{ControlState, Owner, Tags, compile, id::*};
 use crate::dataplane::EniIdx;
+use crate::net::Segment;
 
 /// An account, made by commands.
 #[derive(Clone, Debug)]
@@ -44,6 +48,9 @@ pub struct EstateEndpoint {
     /// Its address.
     pub address: [u8; 4],
 }
+
+/// Where a flow begins, its client and server, and where it ends.
+type Flow = (EniIdx, ([u8; 4], u16), ([u8; 4], u16), EniIdx);
 
 /// Executes a command that must succeed; the id of what it makes.
 macro_rules! made {
@@ -84,6 +91,41 @@ impl Estate {
     pub fn topology(&self) -> Topology {
         let config = compile(&self.state);
         Topology { config }
+    }
+
+    /// A SYN for each of so many flows, the n-th through the n-th of so many endpoints.
+    pub fn opening(&self, flows: usize, endpoints: usize) -> Load {
+        let mut load = Load::new(&tcp((Self::INSTANCE, 0), (Self::INSTANCE, 0)));
+        for (from, client, server, _) in self.flows(flows, endpoints) {
+            load.push(from, &tcp(client, server));
+        }
+        load.shuffle();
+        load
+    }
+
+    /// Opens these flows in a world of this account; a full packet of each client's.
+    pub fn established(&self, world: &mut World, flows: usize, endpoints: usize) -> Load {
+        let like = tcp((Self::INSTANCE, 0), (Self::INSTANCE, 0));
+        let like = like.segment(Segment::ACK, 1001, 5001);
+        let mut load = Load::new(&like.payload(&[0; 1400]));
+        for (from, client, server, to) in self.flows(flows, endpoints) {
+            let [outbound, _] = world.connect_between(from, client, server, to);
+            load.push(from, &outbound);
+        }
+        load.shuffle();
+        load
+    }
+
+    fn flows(&self, flows: usize, endpoints: usize) -> impl Iterator<Item = Flow> {
+        (0..flows).map(move |number| {
+            let endpoint = self.endpoints[number % endpoints];
+            (
+                self.vpcs[endpoint.consumer].instance,
+                (Self::INSTANCE, 1024 + number as u16),
+                (endpoint.address, Self::PORT),
+                self.vpcs[endpoint.provider].instance,
+            )
+        })
     }
 
     fn add_vpc(&mut self, number: usize, rules_per_group: usize) {
