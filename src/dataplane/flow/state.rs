@@ -103,18 +103,18 @@ pub struct Newcomer {
 }
 
 impl Flow {
-    /// Decides whether a packet of `side` may pass, and if so counts it and lets it move the state.
+    /// Decides whether a packet of `side` may pass along this flow, which has not been replaced; if so counts it and lets it move
+    /// the state.
     #[inline]
     pub fn admit(&self, side: Side, headers: &Headers, now: Instant) -> Admission {
-        let state = self.state();
-        if state.has(State::REPLACED) || self.expired(side, now) {
+        if self.expired(side, now) {
             return Admission::Expired;
         }
         if let Transport::Tcp(segment) = &headers.transport
             && segment.opens()
         {
             // Inside a VPC both sides may open connections; through an endpoint only the consumer.
-            match (side, state.closing(), self.via()) {
+            match (side, self.state().closing(), self.via()) {
                 (Side::Target, _, Some(_)) => return Admission::Reversed,
                 (_, true, _) => return Admission::Reopens,
                 _ => {}

@@ -146,7 +146,7 @@ impl FlowTable {
         self.len() == 0
     }
 
-    /// The flow and side that this key belongs to. The table itself is asked where the worker's view, which may be old, has
+    /// The flow and side that this key belongs to, unless it has been replaced. The table itself is asked where the worker's view, which may be old, has
     /// nothing, or a flow that another one has replaced.
     #[inline]
     pub(in crate::dataplane) fn lookup(
@@ -172,7 +172,8 @@ impl FlowTable {
             .get(shard_of(hash))?
             .lock()
             .find(hash, |place| self.holds(place, words))?;
-        Some((self.flow(place.flow)?, place.side))
+        let flow = self.flow(place.flow)?;
+        (!flow.state().has(State::REPLACED)).then_some((flow, place.side))
     }
 
     /// Opens a flow; the target's side gets the first of `targets` that no flow has, or that a resting one yields.
