@@ -19,6 +19,7 @@ mod link;
 mod mailbox;
 mod netns;
 mod outlet;
+mod polling;
 pub mod privileged;
 mod tun;
 mod watch;

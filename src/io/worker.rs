@@ -2,18 +2,16 @@
 //! continue each other become one super-packet.
 //!
 //! Recently busy TUNs are polled with non-blocking reads, for a bounded budget of empty rounds after their traffic stops;
-//! the others wait in epoll. With no busy TUN the thread sleeps there. Where others want the CPU, nothing is polled.
+//! the others wait in epoll. With no busy TUN the thread sleeps there.
 //! Invariants: a TUN is read by one worker, so that
 //! packets keep their order; a worker that sleeps holds nothing of the core's.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
-use rustix::thread::sched_yield;
 use tokio::sync::mpsc::UnboundedSender;
 use zerocopy::FromBytes;
 
@@ -22,6 +20,7 @@ use super::error::Error;
 use super::event::IoEvent;
 use super::mailbox::{Mailbox, Message};
 use super::outlet::{Failure, Outlet, Unwritten};
+use super::polling::{Pollers, Polling};
 use super::tun::Tun;
 use crate::dataplane::config::Interface;
 use crate::dataplane::{Dataplane, EniIdx, Instant, Table, Verdict, Worker};
@@ -29,13 +28,6 @@ use crate::net::{Packet, VnetHeader};
 
 /// Packets from one TUN before the next has its turn.
 const BATCH: usize = 64;
-/// Empty rounds, with a yield between them, before a TUN goes back to epoll; shared among the busy ones.
-const EMPTY_ROUNDS: usize = 50;
-/// A yield that takes longer than this was a stranger's whole time slice, and not an instance's turn at its socket: polling
-/// pays only on a CPU that is ours to spend.
-const CONTENDED: Duration = Duration::from_millis(1);
-/// How often a worker then sleeps at once, without polling, before it tries again.
-const SLEEPS_WHEN_CONTENDED: u32 = 100;
 /// Rounds between two looks at the TUNs that wait in epoll, while others are busy.
 const EPOLL_EVERY: u32 = 8;
 /// The longest sleep, in microseconds: far below what epoll's milliseconds can count.
@@ -49,6 +41,7 @@ const BUFFER: usize = VnetHeader::LEN + 65_536;
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) mailboxes: Vec<Mailbox>,
+    pub(super) pollers: Pollers,
     pub(super) events: UnboundedSender<IoEvent>,
 }
 
@@ -72,8 +65,7 @@ pub(super) struct Thread {
     reader_count: usize,
     /// Those of them that are polled.
     busy: Vec<Busy>,
-    /// Sleeps without polling that are still to come.
-    contended: u32,
+    polling: Polling,
     outlet: Outlet,
     buffer: Box<[u8]>,
 }
@@ -117,7 +109,7 @@ impl Thread {
             readers: Table::new(),
             reader_count: 0,
             busy: Vec::new(),
-            contended: 0,
+            polling: Polling::new(id),
             outlet,
             buffer: vec![0; BUFFER].into(),
         })
@@ -140,18 +132,15 @@ impl Thread {
             let packets = self.read_busy(now);
             self.run_timers(now);
             self.transmit();
-            if self.busy.is_empty() {
-                self.contended = self.contended.saturating_sub(1);
-                let sleep = self.sleep();
-                self.dataplane.park(&mut self.worker);
-                self.wait(&mut woken, sleep)?;
-                continue;
+            if packets > 0 {
+                self.polling.packets(now);
+            } else if !self.busy.is_empty() {
+                let Shared { pollers, .. } = &*self.shared;
+                self.polling.pause(pollers, &self.clock, now);
             }
-            if packets == 0 {
-                sched_yield();
-                if self.clock.now().since(now) > CONTENDED {
-                    self.contended = SLEEPS_WHEN_CONTENDED;
-                }
+            if self.busy.is_empty() {
+                self.sleep(&mut woken)?;
+                continue;
             }
             if self.busy.len() < self.reader_count && round.is_multiple_of(EPOLL_EVERY) {
                 self.wait(&mut woken, Some(Timespec::default()))?;
@@ -203,12 +192,19 @@ impl Thread {
         self.busy.retain(|busy| busy.eni != eni);
     }
 
+    /// Waits until there is something to read or to do.
+    fn sleep(&mut self, woken: &mut Vec<epoll::Event>) -> Result<(), Error> {
+        self.polling.stop(&self.shared.pollers);
+        let deadline = self.until_deadline();
+        self.dataplane.park(&mut self.worker);
+        self.wait(woken, deadline)?;
+        self.polling.woke(self.clock.now());
+        Ok(())
+    }
+
     /// Gives each busy TUN its turn; the number of packets read.
     fn read_busy(&mut self, now: Instant) -> usize {
-        let budget = match self.contended {
-            0 => EMPTY_ROUNDS / self.busy.len().max(1),
-            _ => 0,
-        };
+        let budget = self.polling.budget(self.busy.len());
         let mut packets = 0;
         let mut at = 0;
         while at < self.busy.len() {
@@ -341,7 +337,7 @@ impl Thread {
     }
 
     /// How long until the core's next deadline? `None`: until something happens.
-    fn sleep(&self) -> Option<Timespec> {
+    fn until_deadline(&self) -> Option<Timespec> {
         let deadline = self.dataplane.poll_timeout(&self.worker)?;
         let micros = deadline.at.0.saturating_sub(self.clock.now().0);
         // Up to the next millisecond: waking just before the deadline would be a second waking.

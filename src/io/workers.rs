@@ -13,6 +13,7 @@ use super::error::Error;
 use super::event::IoEvent;
 use super::mailbox::{Mailbox, Message};
 use super::outlet::{Kernel, Outlet};
+use super::polling::Pollers;
 use super::tun::Tun;
 use super::watch::Watch;
 use super::worker::{Shared, Thread};
@@ -56,6 +57,7 @@ impl Workers {
         let mailboxes = (0..count).map(|_| Mailbox::new());
         let shared = Arc::new(Shared {
             mailboxes: mailboxes.collect::<Result<_, _>>()?,
+            pollers: Pollers::default(),
             events,
         });
         let mut workers = Self {

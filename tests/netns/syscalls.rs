@@ -22,7 +22,7 @@ crate::tests!(
     datagrams_that_wait_are_written_together,
 );
 
-/// Rounds of empty reads before a worker sleeps: `EMPTY_ROUNDS` in `src/io/worker.rs`.
+/// Rounds of empty reads before a worker sleeps: `EMPTY_ROUNDS` in `src/io/polling.rs`.
 const EMPTY_ROUNDS: u64 = 50;
 /// The example's TUNs.
 const TUNS: u64 = 2;
@@ -45,10 +45,10 @@ fn a_packet_is_read_once_and_written_at_most_once() -> Result<()> {
     let told = format!("{packets:?}, {calls:?}");
     println!("system calls: {told}");
     ensure!(packets.sent > 1_000, "{told}");
-    // A bell of another thread's rings seldom, and is a read as well.
+    // A bell of another thread's rings seldom, and is a read as well. A late acknowledgement may come before strace does.
     let rare = packets.sent / 100;
     let full = calls.of("read").done + calls.of("readv").done;
-    ensure!(full >= packets.sent, "not all was counted: {told}");
+    ensure!(full + rare >= packets.sent, "not all was counted: {told}");
     ensure!(full <= packets.sent + rare, "{told}");
     let written = calls.of("write").all() + calls.of("writev").all();
     ensure!(written <= packets.received + rare, "{told}");

@@ -1,0 +1,245 @@
+//! Whether a worker polls, for how long, and on which CPU.
+//!
+//! A packet that comes while its worker polls costs no wake-up, neither the worker's nor that of a CPU that had gone to sleep:
+//! half the time of a round trip. But a round of polling that finds nothing is CPU time lost to the hosts. So polling is
+//! bounded, follows the length of the pauses, yields between rounds, stops where strangers want the CPU, and is spread over
+//! the CPUs. What was tried and measured: `docs/design/0004-polling.md`.
+
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+use rustix::thread::{sched_getaffinity, sched_getcpu, sched_setaffinity, sched_yield};
+
+use super::clock::Clock;
+use crate::dataplane::Instant;
+
+/// The most empty rounds, with a yield between them, before a TUN goes back to epoll; shared among the busy ones.
+const EMPTY_ROUNDS: usize = 50;
+/// A pause worth polling through: as long as an answer takes whose host has to be woken.
+const SHORT_PAUSE: Duration = Duration::from_micros(100);
+/// A pause that nobody should poll into; what lies between tells nothing, as the scheduler makes such pauses too.
+const LONG_PAUSE: Duration = Duration::from_micros(500);
+/// A yield that takes longer than this was a stranger's whole time slice, and not an instance's turn at its socket: polling
+/// pays only on a CPU that is ours to spend.
+const CONTENDED: Duration = Duration::from_millis(1);
+/// How often a worker then sleeps at once, without polling, before it tries again; twice as often each time within
+/// [`LASTING`], for somebody stays.
+const SLEEPS_WHEN_CONTENDED: u32 = 100;
+const MOST_SLEEPS_WHEN_CONTENDED: u32 = 12_800;
+const LASTING: Duration = Duration::from_secs(2);
+/// How long a worker that has moved to another CPU stays where the scheduler takes it.
+const SETTLED: Duration = Duration::from_millis(1);
+
+/// Which worker polls on which CPU. Where it matters there is one on each, so that no CPU has to be woken for a host.
+#[derive(Debug)]
+pub(super) struct Pollers([AtomicUsize; 256]);
+
+const NOBODY: usize = usize::MAX;
+
+impl Default for Pollers {
+    fn default() -> Self {
+        Self([const { AtomicUsize::new(NOBODY) }; 256])
+    }
+}
+
+impl Pollers {
+    fn of(&self, cpu: usize) -> &AtomicUsize {
+        let Self(pollers) = self;
+        &pollers[cpu % pollers.len()]
+    }
+
+    /// Makes this worker the one that polls on `cpu`, if none does.
+    fn claim(&self, cpu: usize, worker: usize) -> bool {
+        self.of(cpu)
+            .compare_exchange(NOBODY, worker, Relaxed, Relaxed)
+            .is_ok()
+    }
+
+    fn release(&self, cpu: usize) {
+        self.of(cpu).store(NOBODY, Relaxed);
+    }
+}
+
+/// A worker's polling.
+#[derive(Debug)]
+pub(super) struct Polling {
+    worker: usize,
+    /// Empty rounds that it is good for at present.
+    rounds: usize,
+    /// When packets came last.
+    packets_at: Instant,
+    /// The CPU on which it is the poller.
+    cpu: Option<usize>,
+    moved_at: Instant,
+    /// Sleeps without polling that are still to come, and how many they were at first.
+    suspended: u32,
+    suspension: u32,
+    contended_at: Instant,
+}
+
+impl Polling {
+    pub(super) fn new(worker: usize) -> Self {
+        Self {
+            worker,
+            rounds: EMPTY_ROUNDS,
+            packets_at: Instant::START,
+            cpu: None,
+            moved_at: Instant::START,
+            suspended: 0,
+            suspension: 0,
+            contended_at: Instant::START,
+        }
+    }
+
+    /// How many empty rounds each of so many busy TUNs gets.
+    #[inline]
+    pub(super) fn budget(&self, busy: usize) -> usize {
+        match self.suspended {
+            0 => self.rounds.div_ceil(busy.max(1)),
+            _ => 0,
+        }
+    }
+
+    /// Packets have come.
+    #[inline]
+    pub(super) fn packets(&mut self, now: Instant) {
+        self.packets_at = now;
+    }
+
+    /// After the empty round that began `now`: lets others run before the next.
+    pub(super) fn pause(&mut self, pollers: &Pollers, clock: &Clock, now: Instant) {
+        let cpu = sched_getcpu();
+        if self.cpu != Some(cpu) {
+            self.release(pollers);
+            self.cpu = pollers.claim(cpu, self.worker).then_some(cpu);
+        }
+        if self.cpu.is_none() && now.since(self.moved_at) > SETTLED {
+            self.moved_at = now;
+            leave(cpu);
+        }
+        sched_yield();
+        let after = clock.now();
+        if after.since(now) > CONTENDED {
+            self.suspend(after);
+        }
+    }
+
+    fn suspend(&mut self, now: Instant) {
+        self.suspension = match now.since(self.contended_at) < LASTING {
+            true => (self.suspension * 2).clamp(SLEEPS_WHEN_CONTENDED, MOST_SLEEPS_WHEN_CONTENDED),
+            false => SLEEPS_WHEN_CONTENDED,
+        };
+        self.suspended = self.suspension;
+        self.contended_at = now;
+    }
+
+    /// The worker is about to sleep.
+    pub(super) fn stop(&mut self, pollers: &Pollers) {
+        self.release(pollers);
+        self.suspended = self.suspended.saturating_sub(1);
+    }
+
+    fn release(&mut self, pollers: &Pollers) {
+        if let Some(cpu) = self.cpu.take() {
+            pollers.release(cpu);
+        }
+    }
+
+    /// It has woken up: polling is good for twice as long after a short pause, for half as long after a long one.
+    pub(super) fn woke(&mut self, now: Instant) {
+        let pause = now.since(self.packets_at);
+        if pause < SHORT_PAUSE {
+            self.rounds = (self.rounds * 2).min(EMPTY_ROUNDS);
+        } else if pause > LONG_PAUSE {
+            self.rounds = (self.rounds / 2).max(1);
+        }
+    }
+}
+
+/// Has the scheduler take the calling thread to any other of the CPUs that it may run on.
+fn leave(cpu: usize) {
+    // Without the right to do so the thread stays, which is no more than it would have done.
+    let Ok(allowed) = sched_getaffinity(None) else {
+        return;
+    };
+    let mut others = allowed;
+    others.unset(cpu);
+    if others.count() > 0 && sched_setaffinity(None, &others).is_ok() {
+        let _ = sched_setaffinity(None, &allowed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(micros: u64) -> Instant {
+        Instant(1_000_000 + micros)
+    }
+
+    #[test]
+    fn the_budget_follows_the_length_of_the_pauses() {
+        let mut polling = Polling::new(0);
+        let budget_after = |polling: &mut Polling, pause: u64| {
+            polling.packets(at(0));
+            polling.woke(at(pause));
+            polling.budget(1)
+        };
+        assert_eq!(polling.budget(1), EMPTY_ROUNDS);
+        let long: Vec<_> = (0..7).map(|_| budget_after(&mut polling, 1000)).collect();
+        assert_eq!(long, [25, 12, 6, 3, 1, 1, 1]);
+        let short: Vec<_> = (0..7).map(|_| budget_after(&mut polling, 60)).collect();
+        assert_eq!(short, [2, 4, 8, 16, 32, 50, 50]);
+        assert_eq!(budget_after(&mut polling, 300), 50);
+    }
+
+    #[test]
+    fn the_longer_others_want_the_cpu_the_less_is_polled() {
+        let mut polling = Polling::new(0);
+        let mut sleeps_after = |millis: u64| {
+            polling.suspend(at(millis * 1000));
+            let sleeps = polling.suspended;
+            assert_eq!(polling.budget(1), 0);
+            (0..sleeps).for_each(|_| polling.stop(&Pollers::default()));
+            assert_eq!(polling.budget(1), EMPTY_ROUNDS);
+            sleeps
+        };
+        assert_eq!([0, 10, 20, 30].map(&mut sleeps_after), [100, 200, 400, 800]);
+        assert_eq!([5_000, 5_010].map(&mut sleeps_after), [100, 200]);
+    }
+
+    #[test]
+    fn busy_tuns_share_the_budget() {
+        let polling = Polling::new(0);
+        assert_eq!(polling.budget(2), EMPTY_ROUNDS / 2);
+        assert_eq!(polling.budget(64), 1);
+    }
+
+    #[test]
+    fn a_cpu_has_one_poller() {
+        let pollers = Pollers::default();
+        assert!(pollers.claim(1, 0));
+        assert!(!pollers.claim(1, 1));
+        assert!(pollers.claim(0, 1));
+        pollers.release(1);
+        assert!(pollers.claim(1, 1));
+    }
+
+    #[test]
+    fn a_poller_leaves_its_place_to_others_when_it_sleeps() {
+        let (pollers, clock) = (Pollers::default(), Clock::start());
+        let mut polling = Polling::new(1);
+        polling.pause(&pollers, &clock, at(0));
+        let cpu = polling.cpu.expect("no other polls");
+        assert!(!pollers.claim(cpu, 0));
+        polling.stop(&pollers);
+        assert!(pollers.claim(cpu, 0));
+    }
+
+    #[test]
+    fn a_moved_thread_keeps_the_cpus_that_it_may_run_on() {
+        let before = sched_getaffinity(None).unwrap();
+        leave(sched_getcpu());
+        assert_eq!(sched_getaffinity(None).unwrap(), before);
+    }
+}
