@@ -4,6 +4,7 @@
 //! neighbour wrote into it can make a later reader of the packet touch other bytes than the ones checked here.
 //! Sources: RFC 791, 792, 768, 9293; linux/virtio_net.h.
 
+use super::checksum;
 use super::{Addr, FiveTuple, GsoType, Packet, Protocol, Segment, VnetHeader};
 
 /// Why a packet cannot be understood.
@@ -27,7 +28,8 @@ pub enum ParseError {
     /// Shorter than its headers say.
     #[error("truncated")]
     Truncated,
-    /// Not IP, or an IPv4 header whose lengths are impossible or whose options ask for a source route.
+    /// Not IP, or an IPv4 header whose lengths are impossible or whose options ask for a source route, or of a connection's end
+    /// with a wrong checksum.
     #[error("bad IP header")]
     BadIpHeader,
     /// IPv6.
@@ -36,7 +38,7 @@ pub enum ParseError {
     /// A fragment.
     #[error("fragment")]
     Fragment,
-    /// An impossible TCP or UDP header.
+    /// An impossible TCP or UDP header, or a TCP connection's end with a wrong checksum.
     #[error("bad transport header")]
     BadTransportHeader,
     /// An ICMP type that is neither echo nor error.
@@ -97,6 +99,11 @@ impl Packet<'_> {
         let headers_len = ip.header_len + l4.header_len;
         let payload_len = ip.total_len - headers_len;
         let gso_size = validate_vnet(self.vnet, &ip, headers_len, payload_len)?;
+        if let Transport::Tcp(segment) = &l4.transport
+            && segment.has(Segment::FIN | Segment::RST)
+        {
+            self.check_sums(&ip)?;
+        }
         Ok(Headers {
             tuple: FiveTuple {
                 protocol: ip.protocol,
@@ -111,6 +118,21 @@ impl Packet<'_> {
             wire_len: gso_size.map_or(ip.total_len, |size| headers_len + payload_len.min(size)),
             payload_len,
         })
+    }
+
+    /// The receiver's kernel drops a packet with a wrong checksum: no end of a connection that it never sees may count here.
+    #[cold]
+    fn check_sums(&self, ip: &Ipv4) -> Result<(), ParseError> {
+        let (header, segment) = self
+            .bytes
+            .split_at_checked(ip.header_len)
+            .ok_or(ParseError::Truncated)?;
+        if checksum::sum(header) != u16::MAX {
+            return Err(ParseError::BadIpHeader);
+        }
+        let is_right = self.vnet.needs_csum()
+            || checksum::transport(ip.src, ip.dst, ip.protocol, segment) == 0;
+        is_right.then_some(()).ok_or(ParseError::BadTransportHeader)
     }
 }
 

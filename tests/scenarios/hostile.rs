@@ -4,13 +4,13 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use privlink::dataplane::config::{GroupIdx, ResourceIdx, Role, SecurityGroup};
-use privlink::dataplane::{DropReason, EniIdx, Verdict};
+use privlink::dataplane::{DropReason, EniIdx, Settings, Verdict};
 use privlink::net::Transport;
 use privlink::sim::{
     PacketBuilder, SimPacket, Topology, World, any_from, echo_reply, echo_request, tcp, udp,
 };
 
-use super::{A, ACK, B, Connection, EC2, ENDPOINT, NEIGHBOUR, RST, SYN};
+use super::{A, ACK, B, Connection, EC2, ENDPOINT, FIN, NEIGHBOUR, RST, SYN};
 
 /// Nothing that the provider's instances send may arrive at the consumer's.
 fn never_reaches_the_consumer(world: &mut World, from: EniIdx, packet: SimPacket) -> DropReason {
@@ -377,4 +377,48 @@ fn mutated_packets_reach_nobody_whom_they_should_not() {
         answered += usize::from(outcome.verdict == Verdict::Answered);
     }
     assert!(answers > 1000 && answered > 1000, "{answers} {answered}");
+}
+
+#[test]
+fn only_an_end_that_the_target_takes_lets_a_connection_rest() {
+    // Of an opener that is short of flows a resting connection is taken back after a minute, and any other after four.
+    let rests = |end: fn(&Connection, &mut World)| {
+        let settings = Settings {
+            max_flows: 2,
+            ..World::settings()
+        };
+        let mut world = World::with(&Topology::w1(), settings);
+        let connection = Connection::open(&mut world, 41234);
+        end(&connection, &mut world);
+        world.advance(Duration::from_secs(66));
+        world.flows().is_empty()
+    };
+    assert!(rests(|connection, world| connection.close(world)));
+    assert!(rests(|connection, world| {
+        connection.say(world, RST, 1001, 0);
+    }));
+    // When the reset arrives, the target expects what comes after the data.
+    assert!(!rests(|connection, world| {
+        let data = connection.outbound(ACK, 1001, 5001).payload(&[7; 10]);
+        world.deliver(A, &data, B);
+        connection.say(world, RST, 1001, 0);
+    }));
+    // To a target in FIN-WAIT-2 it is an old duplicate.
+    assert!(!rests(|connection, world| {
+        connection.answer(world, FIN | ACK, 5001, 1001);
+        connection.say(world, ACK, 1001, 5002);
+        connection.say(world, FIN | ACK, 1000, 5002);
+    }));
+    // Its kernel drops what has another checksum than it should.
+    for at in [10, 36] {
+        let mut world = World::new(&Topology::w1());
+        let connection = Connection::open(&mut world, 41234);
+        for flags in [RST, FIN | ACK] {
+            let mut packet = connection.outbound(flags, 1001, 5001).build();
+            packet.bytes[at] ^= 1;
+            let verdict = world.send_packet(A, packet).verdict;
+            assert!(matches!(verdict, Verdict::Drop(_)), "{verdict:?}");
+        }
+        connection.say(&mut world, ACK, 1001, 5001);
+    }
 }

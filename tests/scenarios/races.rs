@@ -69,8 +69,8 @@ impl Arena {
 
     /// A consumer: a SYN or an ACK of a random port; the ACK arrives from where its SYN did, or not at all.
     fn consume(&self, number: usize, from: EniIdx, address: [u8; 4], tell: SyncSender<Gateway>) {
-        let packet = |flags| {
-            tcp((address, 0), (ENDPOINT, 80))
+        let packet = |port, flags| {
+            tcp((address, port), (ENDPOINT, 80))
                 .segment(flags, 1, 0)
                 .build()
         };
@@ -79,8 +79,7 @@ impl Arena {
         self.batches(number, |worker, random| {
             let port = 2000 + (next(random) % PORTS) as u16;
             let flags = [SYN, ACK, ACK, RST][(next(random) % 4) as usize];
-            let mut sent = packet(flags);
-            sent.bytes[20..22].copy_from_slice(&port.to_be_bytes());
+            let mut sent = packet(port, flags);
             match self.send(worker, from, &mut sent) {
                 Verdict::Forward(to) => {
                     assert_eq!((to, destination(&sent)), (B, (EC2, 80)));
@@ -112,7 +111,7 @@ impl Arena {
 
     /// The provider: answers to gateway addresses and ports that are, or were a moment ago, somebody's.
     fn provide(&self, number: usize, told: Receiver<Gateway>) {
-        let packet = |flags| tcp((EC2, 80), (EC2, 0)).segment(flags, 1, 2).build();
+        let packet = |to, flags| tcp((EC2, 80), to).segment(flags, 1, 2).build();
         let mut known = Vec::<Gateway>::new();
         let mut answered = 0;
         self.batches(number, |worker, random| {
@@ -126,9 +125,7 @@ impl Arena {
                 return;
             };
             let flags = [SYN | ACK, ACK, ACK, RST | ACK][(next(random) % 4) as usize];
-            let mut sent = packet(flags);
-            sent.bytes[16..20].copy_from_slice(&gateway.0);
-            sent.bytes[22..24].copy_from_slice(&gateway.1.to_be_bytes());
+            let mut sent = packet(*gateway, flags);
             match self.send(worker, B, &mut sent) {
                 Verdict::Forward(to) => {
                     assert_eq!(source(&sent), (ENDPOINT, 80));

@@ -142,15 +142,21 @@ impl Flow {
         if segment.has(Segment::RST) {
             if self.in_window(side, segment) {
                 self.enter(State::RESET);
-                if side == Side::Target || self.next_expected(side) == Some(segment.seq) {
+                // Of the initiator's only one that the target takes, whatever may be on its way to it (RFC 5961, 3.2).
+                let sent = self.activity(side).seq_end.load(Relaxed);
+                if side == Side::Target
+                    || sent == segment.seq && self.next_expected(side) == Some(sent)
+                {
                     self.enter(State::GONE);
                 }
             }
             return;
         }
         let own = self.activity(side);
-        if seq_le(own.seq_end.load(Relaxed), segment.seq_end()) || own.seq_end.load(Relaxed) == 0 {
-            own.seq_end.store(segment.seq_end(), Relaxed);
+        let (before, end) = (own.seq_end.load(Relaxed), segment.seq_end());
+        let is_news = before == 0 || before != end && seq_le(before, end);
+        if is_news {
+            own.seq_end.store(end, Relaxed);
         }
         if segment.has(Segment::ACK) {
             let scale = if segment.has(Segment::SYN) {
@@ -166,7 +172,8 @@ impl Flow {
             Side::Target if segment.has(Segment::ACK) => self.enter(State::ANSWERED),
             _ => {}
         }
-        if segment.has(Segment::FIN) {
+        // One behind what the other side has already is nothing to it.
+        if is_news && segment.has(Segment::FIN) {
             self.enter(match side {
                 Side::Initiator => State::FIN_INITIATOR,
                 Side::Target => State::FIN_TARGET,
