@@ -58,8 +58,13 @@ impl Acceptance {
 
 impl Kernel {
     fn acceptance(&self, header: &VnetHeader) -> &Acceptance {
-        match GsoType::from_wire(header.gso_type) {
-            Some(GsoType::UdpL4) => &self.udp,
+        self.of(GsoType::from_wire(header.gso_type).unwrap_or(GsoType::None))
+    }
+
+    #[inline]
+    fn of(&self, kind: GsoType) -> &Acceptance {
+        match kind {
+            GsoType::UdpL4 => &self.udp,
             _ => &self.tcp,
         }
     }
@@ -120,7 +125,9 @@ impl Outlet {
     #[inline]
     pub(super) fn hold(&mut self, to: EniIdx, buffer: &[u8]) -> bool {
         let takes_super_packets = self.tuns.get(to).is_some_and(|tun| tun.has_vnet_header());
-        if !takes_super_packets || !self.held.hold(buffer) {
+        let kernel = &self.kernel;
+        // What would be cut again is not put together.
+        if !takes_super_packets || !self.held.hold(buffer, |kind| !kernel.of(kind).refuses()) {
             return false;
         }
         self.held_to = to;
@@ -238,6 +245,8 @@ mod tests {
 
     use super::*;
     use crate::io::Offload;
+    use crate::net::Segment;
+    use crate::sim::{PacketBuilder, SimPacket, tcp, udp};
 
     /// An outlet whose one interface leads to the other end of a socket.
     fn outlet(offload: Offload) -> (Outlet, rustix::fd::OwnedFd) {
@@ -289,6 +298,24 @@ mod tests {
             lengths(&theirs),
             [10 + 40 + 1448, 10 + 40 + 1448, 10 + 40 + 104]
         );
+    }
+
+    #[test]
+    fn nothing_is_kept_back_for_a_kernel_that_refuses_super_packets_of_its_kind() {
+        let (mut outlet, _theirs) = outlet(Offload::On);
+        let (from, to) = (([10, 0, 0, 1], 1), ([10, 0, 0, 2], 2));
+        let bytes = |packet: PacketBuilder| {
+            let SimPacket { vnet, bytes } = packet.payload(&[7; 1000]).needs_csum().build();
+            [vnet.as_bytes(), &bytes].concat()
+        };
+        let datagram = bytes(udp(from, to));
+        let segment = bytes(tcp(from, to).segment(Segment::ACK, 1, 1));
+        assert!(outlet.hold(eni(), &datagram));
+        outlet.flush().unwrap();
+        let decided = (0..REFUSALS).filter(|_| outlet.kernel.udp.refuse()).count();
+        assert_eq!(decided, 1);
+        assert!(!outlet.hold(eni(), &datagram));
+        assert!(outlet.hold(eni(), &segment));
     }
 
     #[test]

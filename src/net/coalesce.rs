@@ -50,9 +50,10 @@ impl Default for Coalescer {
 }
 
 impl Coalescer {
-    /// Takes a [vnet header][packet] that others may follow; `false` if it is not of such a kind, or the place is taken.
+    /// Takes a [vnet header][packet] that others may follow; `false` if it is not of such a kind, if no super-packet of that kind
+    /// `is_wanted`, or if the place is taken.
     #[inline]
-    pub fn hold(&mut self, bytes: &[u8]) -> bool {
+    pub fn hold(&mut self, bytes: &[u8], is_wanted: impl FnOnce(GsoType) -> bool) -> bool {
         if self.held.is_some() {
             return false;
         }
@@ -64,7 +65,7 @@ impl Coalescer {
             GsoType::UdpL4 => 1,
             _ => usize::from(MIN_TCP_GSO_SIZE),
         };
-        if size < enough || pushes(gso_type, bytes) {
+        if size < enough || pushes(gso_type, bytes) || !is_wanted(gso_type) {
             return false;
         }
         let Some(place) = self.buffer.get_mut(..bytes.len()) else {
