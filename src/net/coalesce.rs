@@ -8,6 +8,7 @@ use zerocopy::FromBytes;
 
 use super::checksum::Delta;
 use super::parse::{MAX_UDP_SEGMENTS, MIN_TCP_GSO_SIZE};
+use super::segment::{TCP_CHECKSUM, TCP_FLAGS, UDP_CHECKSUM, put16, take16};
 use super::{GsoType, Protocol, Segment, VnetHeader};
 
 /// The largest IP packet, in bytes.
@@ -142,13 +143,13 @@ fn finish(held: &Held, bytes: &mut [u8]) -> Option<()> {
     vnet.gso_size = held.size as u16;
     vnet.hdr_len = held.headers as u16;
     let (old, new) = ((held.headers + held.size) as u16, packet.len() as u16);
-    change(packet, 2, |_| new)?;
+    put16(packet, 2, new)?;
     change(packet, 10, |sum| Delta::default().word(old, new).apply(sum))?;
     // The transport's length is part of its pseudo-header's sum.
     let (old, new) = (old - IP as u16, new - IP as u16);
     let sum_at = match held.gso_type {
         GsoType::UdpL4 => {
-            change(packet, IP + 4, |_| new)?;
+            put16(packet, IP + 4, new)?;
             IP + UDP_CHECKSUM
         }
         _ => IP + TCP_CHECKSUM,
@@ -157,10 +158,6 @@ fn finish(held: &Held, bytes: &mut [u8]) -> Option<()> {
         Delta::default().word(old, new).apply_partial(sum)
     })
 }
-
-const TCP_CHECKSUM: usize = 16;
-const TCP_FLAGS: usize = 13;
-const UDP_CHECKSUM: usize = 6;
 
 /// The kind and the headers' length of a packet that can be part of a super-packet: IPv4 without options, UDP or TCP with
 /// no other flags than ACK and PSH, its checksum still to be completed.
@@ -205,7 +202,7 @@ fn continues(gso_type: GsoType, first: &[u8], next: &[u8], before: (usize, usize
         return Some(false);
     }
     // Nobody looks at the identification of a packet that must not be fragmented (RFC 6864, 4.1).
-    let counts_up = word(next_ip, 4)? == word(ip, 4)?.wrapping_add(packets as u16);
+    let counts_up = take16(next_ip, 4)? == take16(ip, 4)?.wrapping_add(packets as u16);
     if ip.get(6)? & DONT_FRAGMENT == 0 && !counts_up {
         return Some(false);
     }
@@ -230,19 +227,8 @@ fn continues(gso_type: GsoType, first: &[u8], next: &[u8], before: (usize, usize
 }
 
 #[inline]
-fn word(bytes: &[u8], at: usize) -> Option<u16> {
-    bytes
-        .get(at..)?
-        .first_chunk()
-        .copied()
-        .map(u16::from_be_bytes)
-}
-
-#[inline]
 fn change(bytes: &mut [u8], at: usize, to: impl FnOnce(u16) -> u16) -> Option<()> {
-    let field = bytes.get_mut(at..)?.first_chunk_mut()?;
-    *field = to(u16::from_be_bytes(*field)).to_be_bytes();
-    Some(())
+    put16(bytes, at, to(take16(bytes, at)?))
 }
 
 #[cfg(test)]

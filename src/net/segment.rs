@@ -29,9 +29,9 @@ pub enum SegmentError {
 
 const TCP: u8 = 6;
 const UDP: u8 = 17;
-const TCP_CHECKSUM: usize = 16;
-const UDP_CHECKSUM: usize = 6;
-const TCP_FLAGS: usize = 13;
+pub(super) const TCP_CHECKSUM: usize = 16;
+pub(super) const UDP_CHECKSUM: usize = 6;
+pub(super) const TCP_FLAGS: usize = 13;
 const FIN: u8 = 0x01;
 const PSH: u8 = 0x08;
 const CWR: u8 = 0x80;
@@ -229,12 +229,14 @@ impl Layout {
     }
 }
 
-fn take16(bytes: &[u8], at: usize) -> Option<u16> {
+#[inline]
+pub(super) fn take16(bytes: &[u8], at: usize) -> Option<u16> {
     let field = bytes.get(at..)?.first_chunk()?;
     Some(u16::from_be_bytes(*field))
 }
 
-fn put16(bytes: &mut [u8], at: usize, value: u16) -> Option<()> {
+#[inline]
+pub(super) fn put16(bytes: &mut [u8], at: usize, value: u16) -> Option<()> {
     *bytes.get_mut(at..)?.first_chunk_mut()? = value.to_be_bytes();
     Some(())
 }

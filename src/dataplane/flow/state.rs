@@ -29,6 +29,7 @@ impl State {
     pub const FIN_INITIATOR: Self = Self(2);
     /// TCP: the target has sent its FIN.
     pub const FIN_TARGET: Self = Self(4);
+    const BOTH_FINS: Self = Self(Self::FIN_INITIATOR.0 | Self::FIN_TARGET.0);
     /// TCP: one side has sent a RST inside the other's window.
     pub const RESET: Self = Self(8);
     /// A new flow has taken over the initiator's five-tuple.
@@ -52,14 +53,13 @@ impl State {
     /// Has the conversation ended?
     #[inline]
     pub const fn closing(self) -> bool {
-        const BOTH_FINS: State = State(State::FIN_INITIATOR.0 | State::FIN_TARGET.0);
-        self.has(BOTH_FINS) || self.has(Self::RESET) || self.has(Self::REPLACED)
+        self.has(Self::BOTH_FINS) || self.has(Self::RESET) || self.has(Self::REPLACED)
     }
 
     /// Has either side said that its end is near?
     #[inline]
     const fn ending(self) -> bool {
-        self.0 & (Self::FIN_INITIATOR.0 | Self::FIN_TARGET.0 | Self::RESET.0) != 0
+        self.0 & (Self::BOTH_FINS.0 | Self::RESET.0) != 0
     }
 
     /// Does the idle timeout count, and not the transitory one?
@@ -189,13 +189,12 @@ impl Flow {
 
     /// Is the connection over for both sides: reset, or both FINs acknowledged?
     fn rests(&self) -> bool {
-        const BOTH_FINS: State = State(State::FIN_INITIATOR.0 | State::FIN_TARGET.0);
         let acknowledged = |side: Side| {
             let end = self.activity(side).seq_end.load(Relaxed);
             self.next_expected(side) == Some(end)
         };
         self.state().has(State::GONE)
-            || self.state().has(BOTH_FINS)
+            || self.state().has(State::BOTH_FINS)
                 && acknowledged(Side::Initiator)
                 && acknowledged(Side::Target)
     }

@@ -146,8 +146,8 @@ impl FlowTable {
         self.len() == 0
     }
 
-    /// The flow and side that this key belongs to, unless it has been replaced. The table itself is asked where the worker's view, which may be old, has
-    /// nothing, or a flow that another one has replaced.
+    /// The flow and side that this key belongs to, unless it has been replaced. The table itself is asked where the worker's
+    /// view, which may be old, has nothing, or a flow that another one has replaced.
     #[inline]
     pub(in crate::dataplane) fn lookup(
         &self,

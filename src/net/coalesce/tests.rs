@@ -101,7 +101,7 @@ impl Piece {
             protocol,
             packet.len() - IP,
         );
-        change(&mut packet, IP + csum_offset, |_| sum).unwrap();
+        put16(&mut packet, IP + csum_offset, sum).unwrap();
         let vnet = VnetHeader {
             flags: VnetHeader::NEEDS_CSUM,
             hdr_len: (packet.len() - self.payload.len()) as u16,
