@@ -9,27 +9,48 @@ use super::id::Id;
 
 /// An object as a message names it: by the name that its creator knows, and by its id.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Named(Box<(String, String)>);
+pub struct Named(Box<Name>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Name {
+    token: String,
+    id: String,
+    stack: Option<String>,
+}
 
 impl Named {
     pub(super) fn new(token: &str, id: impl fmt::Display) -> Self {
-        Self(Box::new((token.to_owned(), id.to_string())))
+        Self(Box::new(Name {
+            token: token.to_owned(),
+            id: id.to_string(),
+            stack: None,
+        }))
+    }
+
+    /// The same, and of which stack: where the reader would look into another.
+    pub(super) fn of_stack(mut self, stack: Option<&str>) -> Self {
+        self.0.stack = stack.map(str::to_owned);
+        self
     }
 
     /// The client token, in a template the logical id.
     pub fn token(&self) -> &str {
-        &self.0.0
+        &self.0.token
     }
 
     /// The AWS id.
     pub fn id(&self) -> &str {
-        &self.0.1
+        &self.0.id
     }
 }
 
 impl fmt::Display for Named {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` ({})", self.token(), self.id())
+        let Name { token, id, stack } = &*self.0;
+        match stack {
+            Some(stack) => write!(f, "`{token}` of stack `{stack}` ({id})"),
+            None => write!(f, "`{token}` ({id})"),
+        }
     }
 }
 

@@ -2,9 +2,10 @@
 //!
 //! Invariant: an id in hand has its kind's prefix and 17 hexadecimal digits. Format: EC2 User Guide, "Resource IDs".
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use super::error::ControlError;
 
@@ -33,6 +34,9 @@ pub trait Id: Copy + Eq + std::hash::Hash + fmt::Display {
 
     /// The id with these digits.
     fn from_digits(digits: Digits) -> Self;
+
+    /// The digits of this id.
+    fn digits(self) -> Digits;
 }
 
 /// The 17 hexadecimal digits of an id.
@@ -86,6 +90,10 @@ macro_rules! ids {
 
                 fn from_digits(digits: Digits) -> Self {
                     Self(digits)
+                }
+
+                fn digits(self) -> Digits {
+                    self.0
                 }
             }
 
@@ -153,11 +161,12 @@ ids! {
     ResourceConfigurationId = "rcfg-", "resource configuration", "ValidationException", "ResourceNotFoundException";
 }
 
-/// The account and region that own what is created.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Whose something is: an account in a region, and the stack that it is part of, if it is part of one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Owner {
-    account_id: String,
-    region: String,
+    account_id: Arc<str>,
+    region: Arc<str>,
+    stack: Option<Arc<str>>,
 }
 
 impl Owner {
@@ -174,9 +183,18 @@ impl Owner {
             });
         }
         Ok(Self {
-            account_id: account_id.to_owned(),
-            region: region.to_owned(),
+            account_id: account_id.into(),
+            region: region.into(),
+            stack: None,
         })
+    }
+
+    /// The same account's stack of this name.
+    pub fn with_stack(self, name: &str) -> Self {
+        Self {
+            stack: Some(name.into()),
+            ..self
+        }
     }
 
     /// 12 digits.
@@ -189,6 +207,11 @@ impl Owner {
         &self.region
     }
 
+    /// The stack's name; `None` for what was made by itself.
+    pub fn stack(&self) -> Option<&str> {
+        self.stack.as_deref()
+    }
+
     /// The ARN of something in this account and region; `resource` is for example `resourcegateway/rgw-...`.
     pub fn arn(&self, service: &str, resource: &str) -> String {
         format!(
@@ -196,7 +219,15 @@ impl Owner {
             self.region, self.account_id
         )
     }
+
+    /// The key of a name that is unique in the account only.
+    pub(super) fn named(&self, name: &str) -> AccountName {
+        (Arc::clone(&self.account_id), name.to_owned())
+    }
 }
+
+/// A name in an account.
+pub(super) type AccountName = (Arc<str>, String);
 
 /// Letters, words and a number, as `us-gov-west-1`.
 fn is_region(text: &str) -> bool {
@@ -211,33 +242,41 @@ fn is_region(text: &str) -> bool {
             .all(|word| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase()))
 }
 
-/// Gives out ids. Equal owners and client tokens give equal ids, in equal order of creation.
+/// Gives out ids. Equal owners and client tokens give equal ids, in equal order of creation; two stacks may use one token.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Mint {
-    taken: HashSet<(&'static str, Digits)>,
-    tokens: HashMap<(&'static str, String), Digits>,
+    owners: HashMap<(&'static str, Digits), Owner>,
+    tokens: HashMap<(Owner, &'static str, String), Digits>,
 }
 
 impl Mint {
-    /// Has `token` been used for an object of this kind?
-    pub(super) fn used<I: Id>(&self, token: &str) -> Option<I> {
+    /// Has `owner` used `token` for an object of this kind?
+    pub(super) fn used<I: Id>(&self, owner: &Owner, token: &str) -> Option<I> {
         self.tokens
-            .get(&(I::PREFIX, token.to_owned()))
+            .get(&(owner.clone(), I::PREFIX, token.to_owned()))
             .copied()
             .map(I::from_digits)
     }
 
-    /// A fresh id for the object that `token` stands for.
+    /// Whose the object with this id is.
+    pub(super) fn owner<I: Id>(&self, id: I) -> Option<&Owner> {
+        self.owners.get(&(I::PREFIX, id.digits()))
+    }
+
+    /// A fresh id for the object that `owner` calls `token`.
     pub(super) fn mint<I: Id>(&mut self, owner: &Owner, token: &str) -> I {
-        let mut seed = [owner.account_id(), owner.region(), I::PREFIX, token]
-            .join("\0")
-            .into_bytes();
+        // The stack counts always, so that an id does not depend on which other stacks there are.
+        let parts = [owner.account_id(), owner.region(), I::PREFIX, token];
+        let parts: Vec<_> = parts.into_iter().chain(owner.stack()).collect();
+        let mut seed = parts.join("\0").into_bytes();
         let mut digits = Digits::hashed(&seed);
-        while !self.taken.insert((I::PREFIX, digits)) {
+        while self.owners.contains_key(&(I::PREFIX, digits)) {
             seed.push(b'+');
             digits = Digits::hashed(&seed);
         }
-        self.tokens.insert((I::PREFIX, token.to_owned()), digits);
+        self.owners.insert((I::PREFIX, digits), owner.clone());
+        self.tokens
+            .insert((owner.clone(), I::PREFIX, token.to_owned()), digits);
         I::from_digits(digits)
     }
 }
@@ -295,11 +334,22 @@ mod tests {
         let (mut one, mut two) = (Mint::default(), Mint::default());
         let id: VpcId = one.mint(&owner(), "Vpc1");
         assert_eq!(two.mint::<VpcId>(&owner(), "Vpc1"), id);
-        assert_eq!(one.used::<VpcId>("Vpc1"), Some(id));
-        assert_eq!(one.used::<SubnetId>("Vpc1"), None);
+        assert_eq!(one.used::<VpcId>(&owner(), "Vpc1"), Some(id));
+        assert_eq!(one.used::<SubnetId>(&owner(), "Vpc1"), None);
         assert!(id.to_string().starts_with("vpc-0"));
         let other = Owner::new("111111111111", "ap-northeast-1").unwrap();
         assert_ne!(Mint::default().mint::<VpcId>(&other, "Vpc1"), id);
+    }
+
+    #[test]
+    fn stacks_may_use_one_token_and_an_id_does_not_depend_on_other_stacks() {
+        let stack = |name| owner().with_stack(name);
+        let mut mint = Mint::default();
+        let ids = ["a", "b"].map(|name| mint.mint::<VpcId>(&stack(name), "Vpc1"));
+        assert_ne!(ids[0], ids[1]);
+        assert_eq!(Mint::default().mint::<VpcId>(&stack("b"), "Vpc1"), ids[1]);
+        assert_eq!(mint.owner(ids[0]), Some(&stack("a")));
+        assert_eq!(mint.used::<VpcId>(&owner(), "Vpc1"), None);
     }
 
     #[test]

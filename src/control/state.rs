@@ -10,9 +10,10 @@ use super::store::Store;
 use crate::dataplane::IdxAllocator;
 use crate::dataplane::config::{self, EniIdx};
 
-/// Every object of one account in one region.
+/// Every object of every account in one region.
 #[derive(Clone, Debug)]
 pub struct ControlState {
+    /// In whose name commands are executed.
     pub(super) owner: Owner,
     pub(super) mint: Mint,
     pub(super) indices: Indices,
@@ -26,8 +27,8 @@ pub struct ControlState {
     pub(super) vpc_endpoints: Store<VpcEndpointId, VpcEndpoint>,
     pub(super) enis: HashMap<EniIdx, NetworkInterfaceId>,
     pub(super) namespaces: HashMap<String, InstanceId>,
-    pub(super) gateway_names: HashMap<String, ResourceGatewayId>,
-    pub(super) configuration_names: HashMap<String, ResourceConfigurationId>,
+    pub(super) gateway_names: HashMap<AccountName, ResourceGatewayId>,
+    pub(super) configuration_names: HashMap<AccountName, ResourceConfigurationId>,
 }
 
 /// The places of the data plane's tables that are in use.
@@ -91,9 +92,20 @@ impl ControlState {
         }
     }
 
-    /// Whose objects these are, and where.
+    /// In whose name commands are executed.
     pub fn owner(&self) -> &Owner {
         &self.owner
+    }
+
+    /// Executes commands in the name of `owner`, who must be of the same region, from now on.
+    pub fn act_as(&mut self, owner: Owner) {
+        debug_assert_eq!(owner.region(), self.owner.region());
+        self.owner = owner;
+    }
+
+    /// Whose the object with this id is.
+    pub fn owner_of<I: Id>(&self, id: I) -> Option<&Owner> {
+        self.mint.owner(id)
     }
 
     /// The interface at this place of the data plane.
@@ -103,7 +115,7 @@ impl ControlState {
 
     /// Refuses a token that stands for an object of this kind already.
     pub(super) fn fresh<I: Id>(&self, token: &str) -> Result<(), ControlError> {
-        match self.mint.used::<I>(token) {
+        match self.mint.used::<I>(&self.owner, token) {
             None => Ok(()),
             Some(id) => Err(ControlError::TokenReused {
                 token: token.to_owned(),
@@ -149,7 +161,8 @@ macro_rules! names {
                 /// How messages name it.
                 pub(super) fn $named(&self, id: $id) -> Named {
                     let token = self.$all.find(&id).map(|object| object.client_token.as_str());
-                    Named::new(token.unwrap_or_default(), id)
+                    let owner = self.owner_of(id).filter(|owner| **owner != self.owner);
+                    Named::new(token.unwrap_or_default(), id).of_stack(owner.and_then(Owner::stack))
                 }
             )+
         }

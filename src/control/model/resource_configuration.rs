@@ -78,7 +78,8 @@ impl ControlState {
         let (resource_gateway_id, ip_resource) = target;
 
         let id = self.mint.mint(&self.owner, &command.client_token);
-        self.configuration_names.insert(command.name.clone(), id);
+        self.configuration_names
+            .insert(self.owner.named(&command.name), id);
         let configuration = ResourceConfiguration {
             id,
             idx: self.indices.resources.allocate(),
@@ -101,7 +102,7 @@ impl ControlState {
 
     fn check_configuration_name(&self, name: &str) -> Result<(), ControlError> {
         parse::lattice_name(name, ResourceConfigurationId::PREFIX)?;
-        match self.configuration_names.get(name) {
+        match self.configuration_names.get(&self.owner.named(name)) {
             None => Ok(()),
             Some(by) => Err(ControlError::NameTaken {
                 name: name.to_owned(),

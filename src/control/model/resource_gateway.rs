@@ -74,7 +74,8 @@ impl ControlState {
         };
         let places = places.into_iter();
         let network_interface_ids = places.map(|place| self.place(&holder, place)).collect();
-        self.gateway_names.insert(command.name.clone(), id);
+        self.gateway_names
+            .insert(self.owner.named(&command.name), id);
         let gateway = ResourceGateway {
             id,
             arn: self
@@ -96,7 +97,7 @@ impl ControlState {
 
     fn check_gateway_name(&self, name: &str) -> Result<(), ControlError> {
         parse::lattice_name(name, ResourceGatewayId::PREFIX)?;
-        match self.gateway_names.get(name) {
+        match self.gateway_names.get(&self.owner.named(name)) {
             None => Ok(()),
             Some(by) => Err(ControlError::NameTaken {
                 name: name.to_owned(),

@@ -125,7 +125,7 @@ impl ControlState {
             vpc_endpoint_type: VpcEndpointType::Resource,
             vpc_id: command.vpc_id,
             owner_id: self.owner.account_id().to_owned(),
-            // Consumer and provider are one account: nobody is asked to accept.
+            // A resource that may be used at all (on AWS: shared by RAM) needs no further consent.
             state: State::Available,
             resource_configuration_id,
             subnet_ids: command.subnet_ids,

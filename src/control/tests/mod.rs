@@ -1,6 +1,7 @@
 //! Tests of the control plane by its commands: what they make, what they refuse, and what compiles out of it.
 
 mod made;
+mod owners;
 mod refused;
 mod scale;
 mod w1;
