@@ -3,7 +3,7 @@
 use super::ControlState;
 use super::id::SecurityGroupId;
 use super::model::*;
-use crate::dataplane::config::{self, DataplaneConfig, GroupIdx, Peer, Role, Rule};
+use crate::dataplane::config::{self, DataplaneConfig, Destination, GroupIdx, Peer, Role, Rule};
 
 /// The data plane's configuration for `state`: equal for equal states, and every index that `state` has had before
 /// still names the same object.
@@ -42,7 +42,7 @@ pub fn compile(state: &ControlState) -> DataplaneConfig {
     config
 }
 
-/// `None` only for an endpoint that is not available, or a reference that does not resolve, which a state never has.
+/// `None` only for a reference that does not resolve, which a state never has.
 fn interface(state: &ControlState, interface: &NetworkInterface) -> Option<config::Interface> {
     let role = match interface.attachment {
         Attachment::Instance(_) => Role::Instance {
@@ -51,22 +51,10 @@ fn interface(state: &ControlState, interface: &NetworkInterface) -> Option<confi
         Attachment::ResourceGateway(_) => Role::Gateway,
         Attachment::VpcEndpoint(id) => {
             let endpoint = state.vpc_endpoint(&id)?;
-            if endpoint.state != State::Available {
-                return None;
-            }
-            let configuration =
-                state.resource_configuration(&endpoint.resource_configuration_id)?;
-            let gateway = state.resource_gateway(&configuration.resource_gateway_id)?;
-            let mut interfaces = gateway
-                .network_interface_ids
-                .iter()
-                .filter_map(|id| state.network_interface(id));
-            Role::Endpoint {
-                resource: configuration.idx,
-                gateway: interfaces
-                    .find(|gateway| gateway.availability_zone == interface.availability_zone)?
-                    .idx,
-            }
+            Role::Endpoint(match endpoint.state {
+                State::Available => destination(state, endpoint, interface)?,
+                _ => Destination::Nothing,
+            })
         }
     };
     Some(config::Interface {
@@ -82,6 +70,26 @@ fn interface(state: &ControlState, interface: &NetworkInterface) -> Option<confi
             .filter_map(|id| group(state, id))
             .collect(),
         role,
+    })
+}
+
+/// What this interface of an endpoint leads to: through the gateway's interface of its own zone.
+fn destination(
+    state: &ControlState,
+    endpoint: &VpcEndpoint,
+    interface: &NetworkInterface,
+) -> Option<Destination> {
+    let configuration = state.resource_configuration(&endpoint.resource_configuration_id)?;
+    let gateway = state.resource_gateway(&configuration.resource_gateway_id)?;
+    let mut interfaces = gateway
+        .network_interface_ids
+        .iter()
+        .filter_map(|id| state.network_interface(id));
+    Some(Destination::Resource {
+        resource: configuration.idx,
+        gateway: interfaces
+            .find(|gateway| gateway.availability_zone == interface.availability_zone)?
+            .idx,
     })
 }
 

@@ -1,6 +1,8 @@
-//! What control tells the data plane: dense indices and values, no strings and no AWS ids.
+//! What control tells the data plane: dense indices and values, no names and no AWS ids.
 //!
 //! `control::compile` makes it, [`Dataplane::apply`](super::Dataplane::apply) turns it into the snapshot that packets see.
+
+mod load_balancer;
 
 use std::time::Duration;
 
@@ -8,6 +10,11 @@ use ipnet::IpNet;
 
 use super::idx::{Idx, Table};
 use crate::net::Addr;
+
+pub use load_balancer::{
+    HealthCheck, HealthCheckProtocol, Listener, ListenerProtocol, LoadBalancer, Target,
+    TargetGroup, Zone,
+};
 
 /// Index of a [`Vpc`].
 pub type VpcIdx = Idx<Vpc>;
@@ -17,18 +24,34 @@ pub type EniIdx = Idx<Interface>;
 pub type GroupIdx = Idx<SecurityGroup>;
 /// Index of a [`Resource`].
 pub type ResourceIdx = Idx<Resource>;
+/// Index of a [`LoadBalancer`].
+pub type LoadBalancerIdx = Idx<LoadBalancer>;
+/// Index of a [`Listener`].
+pub type ListenerIdx = Idx<Listener>;
+/// Index of a [`TargetGroup`].
+pub type TargetGroupIdx = Idx<TargetGroup>;
+/// Index of a [`Target`].
+pub type TargetIdx = Idx<Target>;
 
 /// The whole topology.
 #[derive(Clone, Debug, Default)]
 pub struct DataplaneConfig {
     /// Every VPC.
     pub vpcs: Table<Vpc>,
-    /// Every network interface: of instances, endpoints and gateways.
+    /// Every network interface: of instances, endpoints, gateways and load balancers.
     pub enis: Table<Interface>,
     /// Every security group.
     pub groups: Table<SecurityGroup>,
     /// Every resource that an endpoint leads to.
     pub resources: Table<Resource>,
+    /// Every network load balancer.
+    pub load_balancers: Table<LoadBalancer>,
+    /// Every listener of theirs.
+    pub listeners: Table<Listener>,
+    /// Every target group.
+    pub target_groups: Table<TargetGroup>,
+    /// Every target of theirs.
+    pub targets: Table<Target>,
 }
 
 /// A VPC: an address space of its own.
@@ -43,7 +66,7 @@ pub struct Vpc {
 pub struct Interface {
     /// Whose address space it stands in.
     pub vpc: VpcIdx,
-    /// Its addresses, primary first; a resource gateway's has a whole block.
+    /// Its addresses, primary first; a resource gateway's has a whole block, a load balancer's up to seven more.
     pub addresses: Vec<Addr>,
     /// Its security groups.
     pub groups: Vec<GroupIdx>,
@@ -60,14 +83,46 @@ pub enum Role {
         source_dest_check: bool,
     },
     /// A VPC endpoint in a consumer VPC. Its groups count for ingress only.
-    Endpoint {
-        /// What it leads to.
+    Endpoint(Destination),
+    /// A resource gateway in a provider VPC. Its groups count for egress only.
+    Gateway,
+    /// A load balancer's node: its interface in one zone, in a provider VPC. Without groups everything passes it.
+    Node {
+        /// The load balancer.
+        load_balancer: LoadBalancerIdx,
+        /// The zone.
+        zone: Zone,
+    },
+}
+
+/// What a VPC endpoint leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// A resource.
+    Resource {
+        /// The resource.
         resource: ResourceIdx,
         /// The resource gateway's interface in the same zone, in the provider VPC.
         gateway: EniIdx,
     },
-    /// A resource gateway in a provider VPC. Its groups count for egress only.
-    Gateway,
+    /// A load balancer.
+    LoadBalancer {
+        /// Its node in the same zone, in the provider VPC.
+        node: EniIdx,
+    },
+    /// Nothing: it is not available (yet, or any more), and its interface is silent.
+    Nothing,
+}
+
+impl Destination {
+    /// The interface from whose addresses its flows reach their targets.
+    pub const fn gateway(self) -> Option<EniIdx> {
+        match self {
+            Self::Resource { gateway, .. } => Some(gateway),
+            Self::LoadBalancer { node } => Some(node),
+            Self::Nothing => None,
+        }
+    }
 }
 
 /// What a resource configuration of type SINGLE defines.

@@ -1,6 +1,6 @@
 //! The questions that a first packet is asked, in the pipeline's order. Each is a plain function of the snapshot.
 
-use super::config::{EniIdx, Resource, Role};
+use super::config::{Destination, EniIdx, Resource, Role};
 use super::dropped::Dropped;
 use super::eni::Eni;
 use super::flow::FlowKey;
@@ -56,21 +56,32 @@ impl Snapshot {
         match destination.interface.role {
             Role::Instance { .. } => Ok(Answer::Instance),
             // It takes nothing in but answers, so its groups are not even asked.
-            Role::Gateway => Err(Dropped::stray(
+            Role::Gateway | Role::Node { .. } => Err(Dropped::stray(
                 destination.idx,
                 DropReason::GatewayIngress,
                 headers,
             )),
-            Role::Endpoint { resource, .. } => {
-                let offers_echo = self
-                    .resources
-                    .get(resource)
-                    .is_some_and(|resource| resource.protocols.icmp);
-                match headers.transport == Transport::EchoRequest && !offers_echo {
+            // Nor are those of an interface that is silent, whoever asks.
+            Role::Endpoint(Destination::Nothing) => Err(Dropped::at(
+                destination.idx,
+                DropReason::EndpointNotAvailable,
+            )),
+            Role::Endpoint(to) => {
+                match headers.transport == Transport::EchoRequest && !self.offers_echo(to) {
                     true => Ok(Answer::Host),
                     false => Ok(Answer::Endpoint),
                 }
             }
+        }
+    }
+
+    fn offers_echo(&self, destination: Destination) -> bool {
+        match destination {
+            Destination::Resource { resource, .. } => self
+                .resources
+                .get(resource)
+                .is_some_and(|resource| resource.protocols.icmp),
+            Destination::LoadBalancer { .. } | Destination::Nothing => false,
         }
     }
 
@@ -106,7 +117,8 @@ impl Snapshot {
         headers: &Headers,
     ) -> Result<Provider<'a>, Dropped> {
         let nothing = Dropped::at(endpoint.idx, DropReason::NoTarget);
-        let Role::Endpoint { resource, gateway } = endpoint.interface.role else {
+        let Role::Endpoint(Destination::Resource { resource, gateway }) = endpoint.interface.role
+        else {
             return Err(nothing);
         };
         let resource = self.resources.get(resource).ok_or(nothing)?;

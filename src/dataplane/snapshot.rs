@@ -86,9 +86,10 @@ fn shared_gateways(enis: &Table<Interface>) -> HashSet<EniIdx, FixedState> {
     let mut seen = HashSet::<_, FixedState>::default();
     enis.iter()
         .filter_map(|(_, interface)| match interface.role {
-            Role::Endpoint { gateway, .. } if !seen.insert(gateway) => Some(gateway),
+            Role::Endpoint(destination) => destination.gateway(),
             _ => None,
         })
+        .filter(|gateway| !seen.insert(*gateway))
         .collect()
 }
 

@@ -68,6 +68,8 @@ drop_reasons! {
     NoRoute,
     /// Nothing in the VPC has the destination address.
     NoSuchAddress,
+    /// The endpoint leads to nothing: it waits for acceptance, or has been rejected, or has expired.
+    EndpointNotAvailable,
     /// No egress rule of the sender's (or the gateway's) security groups admits it.
     EgressDenied,
     /// No ingress rule of the receiver's security groups admits it.
@@ -86,7 +88,7 @@ drop_reasons! {
     FlowTableFull,
     /// A TCP segment of no known connection (its sender gets a RST), or of one that has been replaced.
     NoFlow,
-    /// To a resource gateway's address, which accepts nothing that is not an answer.
+    /// To an address of a resource gateway or a load balancer, which accepts nothing that is not an answer.
     GatewayIngress,
     /// Larger than the path's MTU (its sender gets an ICMP fragmentation-needed).
     PacketTooBig,

@@ -82,8 +82,8 @@ impl Dataplane {
     ) -> impl Iterator<Item = (EniIdx, Side, Side)> {
         let endpoint = flow.via();
         let gateway = endpoint.and_then(|idx| match snapshot.eni(idx).ok()?.interface.role {
-            Role::Endpoint { gateway, .. } => Some(gateway),
-            Role::Instance { .. } | Role::Gateway => None,
+            Role::Endpoint(destination) => destination.gateway(),
+            Role::Instance { .. } | Role::Gateway | Role::Node { .. } => None,
         });
         let (initiator, target) = (Side::Initiator, Side::Target);
         let endpoint = endpoint.map(|idx| (idx, initiator, target));

@@ -1,8 +1,8 @@
 //! Walkthrough W1 as the data plane sees it, with a second instance in each VPC.
 
 use crate::dataplane::config::{
-    DataplaneConfig, EniIdx, GroupIdx, Interface, Peer, PortRange, Protocols, Resource,
-    ResourceIdx, Role, Rule, SecurityGroup, Traffic, Vpc, VpcIdx,
+    DataplaneConfig, Destination, EniIdx, GroupIdx, Interface, Peer, PortRange, Protocols,
+    Resource, ResourceIdx, Role, Rule, SecurityGroup, Traffic, Vpc, VpcIdx,
 };
 use crate::net::Addr;
 
@@ -121,9 +121,11 @@ impl Topology {
                 .map(|i| [172, 18, subnet, 80 + i])
                 .collect::<Vec<_>>()
         };
-        let through = |gateway| Role::Endpoint {
-            resource: Self::RESOURCE,
-            gateway,
+        let through = |gateway| {
+            Role::Endpoint(Destination::Resource {
+                resource: Self::RESOURCE,
+                gateway,
+            })
         };
         let (consumer, provider) = (Self::CONSUMER_VPC, Self::PROVIDER_VPC);
         self.add(

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use privlink::dataplane::config::{PortRange, Protocols};
+use privlink::dataplane::config::{Destination, PortRange, Protocols, Role};
 use privlink::dataplane::{DropReason, Settings, Verdict};
 use privlink::net::Addr;
 use privlink::sim::{Topology, World, any_from, echo_reply, echo_request, tcp, udp};
@@ -265,6 +265,30 @@ fn the_endpoint_stays_silent_to_a_ping_that_its_group_does_not_admit() {
         world.new_drops(),
         drops([(Topology::ENDPOINT_C, DropReason::IngressDenied)])
     );
+}
+
+#[test]
+fn an_endpoint_that_is_not_available_is_silent() {
+    let mut topology = all_protocols();
+    topology.interface(Topology::ENDPOINT_C).role = Role::Endpoint(Destination::Nothing);
+    let mut world = World::new(&topology);
+    for packet in [
+        tcp((EC2, 41234), (ENDPOINT, 80)),
+        tcp((EC2, 41234), (ENDPOINT, 80)).segment(ACK, 1001, 5001),
+        udp((EC2, 5353), (ENDPOINT, 53)),
+        echo_request(EC2, ENDPOINT, 77),
+    ] {
+        assert_eq!(
+            world.refuse(A, &packet, DropReason::EndpointNotAvailable),
+            []
+        );
+        assert_eq!(
+            world.new_drops(),
+            drops([(Topology::ENDPOINT_C, DropReason::EndpointNotAvailable)])
+        );
+    }
+    // Its other interface may be.
+    Connection::syn_to(&mut world, 40000, Topology::ENDPOINT_A_ADDRESS);
 }
 
 #[test]

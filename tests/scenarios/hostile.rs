@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use privlink::dataplane::config::{GroupIdx, ResourceIdx, Role, SecurityGroup};
+use privlink::dataplane::config::{Destination, GroupIdx, ResourceIdx, Role, SecurityGroup};
 use privlink::dataplane::{DropReason, EniIdx, Settings, Verdict};
 use privlink::net::Transport;
 use privlink::sim::{
@@ -273,10 +273,10 @@ fn mutated_packets_reach_nobody_whom_they_should_not() {
     let mut silent = topology.resource().clone();
     silent.protocols.icmp = false;
     topology.config.resources.insert(own, silent);
-    topology.interface(Topology::ENDPOINT_A).role = Role::Endpoint {
+    topology.interface(Topology::ENDPOINT_A).role = Role::Endpoint(Destination::Resource {
         resource: own,
         gateway: Topology::GATEWAY_A,
-    };
+    });
     let mut world = World::new(&topology);
     let connection = Connection::open(&mut world, 41234);
     let echo = world.deliver(A, &echo_request(EC2, ENDPOINT, 0), B).tuple();

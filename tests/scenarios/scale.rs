@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use privlink::dataplane::config::Role;
+use privlink::dataplane::config::{Destination, Role};
 use privlink::dataplane::{DropReason, EniIdx, Instant, Settings, Verdict};
 use privlink::net::tcp::seq_le;
 use privlink::sim::{PacketBuilder, Topology, World, any_from, tcp};
@@ -226,10 +226,10 @@ fn closed_connections_rest_for_four_minutes_and_one_when_their_opener_runs_short
 #[test]
 fn one_endpoint_cannot_take_all_ports_of_a_gateway_that_serves_another_one() {
     let (mut topology, settings) = one_address();
-    topology.interface(Topology::ENDPOINT_A).role = Role::Endpoint {
+    topology.interface(Topology::ENDPOINT_A).role = Role::Endpoint(Destination::Resource {
         resource: Topology::RESOURCE,
         gateway: Topology::GATEWAY_C,
-    };
+    });
     topology
         .group(Topology::ENDPOINT_GROUP)
         .ingress

@@ -4,7 +4,7 @@ use ipnet::IpNet;
 
 use super::*;
 use crate::dataplane::config::{
-    DataplaneConfig, Interface, Peer, PortRange, Protocols, Role, Rule, Traffic,
+    DataplaneConfig, Destination, Interface, Peer, PortRange, Protocols, Role, Rule, Traffic,
 };
 use crate::net::Addr;
 
@@ -153,7 +153,8 @@ fn it_compiles_to_what_the_data_plane_needs() {
         assert_eq!(endpoint.vpc, vpc1);
         assert_eq!(endpoint.addresses, [addr(address)]);
         assert_eq!(endpoint.groups, [group("EndpointGroup")]);
-        assert_eq!(endpoint.role, Role::Endpoint { resource, gateway });
+        let destination = Destination::Resource { resource, gateway };
+        assert_eq!(endpoint.role, Role::Endpoint(destination));
     }
 }
 

@@ -46,17 +46,17 @@ impl Eni {
         };
         let stack = match (&interface.role, before) {
             (
-                Role::Endpoint { .. },
+                Role::Endpoint(_),
                 Some(Self {
                     stack: Some(stack),
                     interface: same,
                     ..
                 }),
             ) if same.addresses == interface.addresses => Some(Arc::clone(stack)),
-            (Role::Endpoint { .. }, _) => {
+            (Role::Endpoint(_), _) => {
                 Some(Arc::new(Mutex::new(Stack::new(&interface.addresses, mtu))))
             }
-            (Role::Instance { .. } | Role::Gateway, _) => None,
+            (Role::Instance { .. } | Role::Gateway | Role::Node { .. }, _) => None,
         };
         Self {
             idx,
