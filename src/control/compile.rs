@@ -2,6 +2,7 @@
 
 use super::ControlState;
 use super::id::SecurityGroupId;
+use super::lifecycle::State;
 use super::model::*;
 use crate::dataplane::config::{self, DataplaneConfig, Destination, GroupIdx, Peer, Role, Rule};
 

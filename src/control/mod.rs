@@ -11,6 +11,7 @@ mod compile;
 mod error;
 pub mod id;
 mod ipam;
+pub mod lifecycle;
 pub mod model;
 mod parse;
 mod state;
@@ -20,6 +21,7 @@ pub use command::{Command, Created};
 pub use compile::compile;
 pub use error::{ControlError, ControlErrors, Named};
 pub use id::Owner;
+pub use lifecycle::{ServiceState, State};
 pub use model::*;
 pub use state::ControlState;
 

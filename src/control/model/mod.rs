@@ -21,4 +21,4 @@ pub use security_group::{
 pub use subnet::Subnet;
 pub use tag::{Tag, Tags};
 pub use vpc::Vpc;
-pub use vpc_endpoint::{State, VpcEndpoint, VpcEndpointType};
+pub use vpc_endpoint::{VpcEndpoint, VpcEndpointType};

@@ -8,6 +8,7 @@ use crate::control::checks::{All, each};
 use crate::control::command::CreateVpcEndpoint;
 use crate::control::error::{ControlError, ControlErrors};
 use crate::control::id::*;
+use crate::control::lifecycle::State;
 use crate::control::{ControlState, parse};
 
 /// A VPC endpoint of type Resource.
@@ -44,47 +45,6 @@ pub struct VpcEndpoint {
 pub enum VpcEndpointType {
     /// Leads to one resource configuration.
     Resource,
-}
-
-/// The states of an endpoint (EC2's `State`). Traffic passes in `Available` only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "camelCase")]
-pub enum State {
-    /// The provider has yet to accept or reject; the consumer may delete.
-    PendingAcceptance,
-    /// It is being made or changed.
-    Pending,
-    /// Traffic passes; the provider may still reject.
-    Available,
-    /// The provider said no; it may still accept.
-    Rejected,
-    /// Nobody accepted in time; the consumer may delete.
-    Expired,
-    /// It could not be made; the consumer may delete.
-    Failed,
-    /// Some of its zones could not be made.
-    Partial,
-    /// It is being deleted.
-    Deleting,
-    /// It is gone.
-    Deleted,
-}
-
-impl State {
-    /// AWS's word for it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::PendingAcceptance => "pendingAcceptance",
-            Self::Pending => "pending",
-            Self::Available => "available",
-            Self::Rejected => "rejected",
-            Self::Expired => "expired",
-            Self::Failed => "failed",
-            Self::Partial => "partial",
-            Self::Deleting => "deleting",
-            Self::Deleted => "deleted",
-        }
-    }
 }
 
 /// Where chosen addresses stand.
