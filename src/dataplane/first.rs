@@ -3,7 +3,7 @@
 use super::config::{Destination, EniIdx, Resource, Role};
 use super::dropped::Dropped;
 use super::eni::Eni;
-use super::flow::FlowKey;
+use super::flow::{Claim, FlowKey};
 use super::groups::Direction;
 use super::snapshot::Snapshot;
 use super::verdict::DropReason;
@@ -190,9 +190,10 @@ impl Resource {
 }
 
 /// The key of an instance's answers inside the VPC.
-pub(super) fn answer_key(destination: &Eni, headers: &Headers) -> FlowKey {
-    FlowKey {
+pub(super) fn answer_key(destination: &Eni, headers: &Headers) -> (FlowKey, Claim) {
+    let key = FlowKey {
         ingress: destination.idx,
         tuple: headers.tuple.reversed(),
-    }
+    };
+    (key, Claim::Implied)
 }

@@ -1,6 +1,6 @@
 //! Who holds how many of a gateway's ports: counted for every gateway address and target, of all endpoints and of each one.
 //!
-//! A flow holds its port until its connection rests or it leaves the table. The counters are few and found by hash, so their
+//! A flow holds its port until it leaves the table: also while its connection rests. The counters are few and found by hash, so their
 //! memory is bounded whatever is counted; each count stands in two of them, of which the smaller is right unless both are shared.
 
 use std::hash::BuildHasher;
@@ -45,7 +45,7 @@ impl Holdings {
         });
     }
 
-    /// A flow holds its port no longer.
+    /// A flow has left the table.
     pub(super) fn give_back(&self, flow: &Flow) {
         self.each(flow, |counter| {
             counter.fetch_sub(1, Relaxed);

@@ -16,7 +16,7 @@ use super::Dataplane;
 use super::config::{EniIdx, PortRange};
 use super::dropped::Dropped;
 use super::first::{Provider, Target};
-use super::flow::FlowKey;
+use super::flow::{Claim, FlowKey, OpenError};
 use super::groups::Direction;
 use super::snapshot::Snapshot;
 use super::verdict::DropReason;
@@ -34,6 +34,10 @@ const IDENTIFIERS: PortRange = PortRange {
 };
 /// Random ports tried per gateway address. With nine of ten in use, all fail once in 700,000 times.
 const TRIES_PER_ADDRESS: usize = 128;
+/// Of them, those for an unused one before a resting connection has to yield.
+const UNUSED_FIRST: usize = 2;
+/// Tries for a resting connection where nothing else is left.
+const RESTING_TRIES: usize = 16;
 
 impl Dataplane {
     /// Candidates for the target's side of a new flow, best first: the keys of the target's answers, each with a gateway
@@ -41,48 +45,90 @@ impl Dataplane {
     ///
     /// Nobody may hold more of a gateway's ports than are left for everybody else: of those of one address towards one target an
     /// endpoint gets half at most, if the gateway serves another one too; where two have taken a third each, a newcomer finds
-    /// a third.
+    /// a third. Resting connections hold theirs as well, since they yield to some newcomers only; so an endpoint that has what it
+    /// may goes on with those of its own.
     pub(super) fn bind<'a>(
         &'a self,
         snapshot: &'a Snapshot,
-        provider: &Provider<'a>,
+        provider: &'a Provider<'a>,
         target: &Target<'a>,
         headers: &'a Headers,
         random: &'a mut ChaCha8Rng,
-    ) -> Result<impl Iterator<Item = FlowKey> + 'a, Dropped> {
+    ) -> Result<impl Iterator<Item = (FlowKey, Claim)> + 'a, Dropped> {
         let mut admitted = admitted(snapshot, provider, target, headers).peekable();
         if admitted.peek().is_none() {
             return Err(Dropped::at(target.eni.idx, DropReason::IngressDenied));
         }
-        let answers = Answers {
-            ingress: target.eni.idx,
-            target: target.address,
-            first: headers.tuple,
-        };
+        let answers = Answers::new(target, headers);
         let range = range(headers.tuple.protocol);
-        let endpoint = provider.endpoint.idx;
-        let gateway = provider.gateway.idx;
-        let is_shared = snapshot.is_shared(gateway);
-        let left = move |address| {
-            let held = self.holdings.of_all(&answers.to(address, 0));
-            range.count().saturating_sub(held)
-        };
-        let all = admitted.clone();
-        let mut open = admitted
-            .filter(move |address| match left(*address) {
-                0 => false,
-                _ if !is_shared => true,
-                left => self.holdings.of(endpoint, &answers.to(*address, 0)) < left,
-            })
-            .peekable();
-        if open.peek().is_none() {
-            return Err(match all.map(left).any(|left| left > 0) {
-                true => Dropped::exhausted(endpoint, DropReason::EndpointPortLimit),
-                false => Dropped::exhausted(gateway, DropReason::PortsExhausted),
-            });
+        let tries = admitted.flat_map(move |address| {
+            let share = self.share(snapshot, provider, &answers.to(address, 0));
+            share.claims().map(move |claim| (address, claim))
+        });
+        Ok(tries
+            .map(move |(address, claim)| (answers.to(address, random_port(range, random)), claim)))
+    }
+
+    /// How much of a gateway address towards one target this endpoint has.
+    fn share(&self, snapshot: &Snapshot, provider: &Provider<'_>, target: &FlowKey) -> Share {
+        let ports = range(target.tuple.protocol).count();
+        let left = ports.saturating_sub(self.holdings.of_all(target));
+        match snapshot.is_shared(provider.gateway.idx) {
+            true if self.holdings.of(provider.endpoint.idx, target) >= left => Share::AtLimit,
+            false if left == 0 => Share::AllUsed,
+            _ => Share::Below,
         }
-        let tries = open.flat_map(|address| iter::repeat_n(address, TRIES_PER_ADDRESS));
-        Ok(tries.map(move |address| answers.to(address, random_port(range, random))))
+    }
+
+    /// Where and why a flow did not open: for want of a binding, it is either the endpoint that has as many as it may, or the
+    /// gateway that has no more.
+    #[cold]
+    pub(super) fn unbound(
+        &self,
+        snapshot: &Snapshot,
+        provider: &Provider<'_>,
+        target: &Target<'_>,
+        headers: &Headers,
+        error: OpenError,
+    ) -> Dropped {
+        let answers = Answers::new(target, headers);
+        let is_at_limit =
+            |address| self.share(snapshot, provider, &answers.to(address, 0)) == Share::AtLimit;
+        match error {
+            OpenError::NoBinding
+                if admitted(snapshot, provider, target, headers).any(is_at_limit) =>
+            {
+                Dropped::exhausted(provider.endpoint.idx, DropReason::EndpointPortLimit)
+            }
+            _ => error.at(provider.gateway),
+        }
+    }
+}
+
+/// How much an endpoint has of a gateway address towards one target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Share {
+    /// Less than it may.
+    Below,
+    /// It is the only one, and every port is in use.
+    AllUsed,
+    /// As much as is left for all others.
+    AtLimit,
+}
+
+impl Share {
+    /// What it may try, one random port each.
+    fn claims(self) -> impl Iterator<Item = Claim> {
+        let (unused, other, tries) = match self {
+            Self::Below => (
+                UNUSED_FIRST,
+                Claim::Yielded,
+                TRIES_PER_ADDRESS - UNUSED_FIRST,
+            ),
+            Self::AllUsed => (0, Claim::Yielded, RESTING_TRIES),
+            Self::AtLimit => (0, Claim::OwnYielded, RESTING_TRIES),
+        };
+        iter::repeat_n(Claim::Unused, unused).chain(iter::repeat_n(other, tries))
     }
 }
 
@@ -119,6 +165,14 @@ struct Answers {
 }
 
 impl Answers {
+    fn new(target: &Target<'_>, headers: &Headers) -> Self {
+        Self {
+            ingress: target.eni.idx,
+            target: target.address,
+            first: headers.tuple,
+        }
+    }
+
     fn to(self, gateway: Addr, port: u16) -> FlowKey {
         FlowKey {
             ingress: self.ingress,

@@ -93,9 +93,7 @@ impl Dataplane {
         headers: &Headers,
     ) -> Result<Verdict, Dropped> {
         flow.adjust_syn(side, packet, headers);
-        if flow.comes_to_rest(side, packet, headers) {
-            self.holdings.give_back(flow);
-        }
+        flow.follow_end(side, packet, headers);
         let across = flow.key(side.other());
         rewrite(packet, headers, &across.tuple.reversed());
         worker.count_received(across.ingress, headers.len)?;
@@ -146,7 +144,7 @@ impl Dataplane {
                 let random = &mut worker.random;
                 let bindings = self.bind(&snapshot, &provider, &target, headers, random)?;
                 self.open(&snapshot, worker.id, source, &request, bindings, now)
-                    .map_err(|error| error.at(provider.gateway))?
+                    .map_err(|error| self.unbound(&snapshot, &provider, &target, headers, error))?
             }
             Answer::Host => return Ok(worker.answer(source, destination, packet, now)),
         };

@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use super::flow::{Flow, Side, State};
+use super::flow::{Flow, Side};
 use super::snapshot::Snapshot;
 use super::time::Instant;
 use super::worker::Worker;
@@ -66,7 +66,7 @@ impl Dataplane {
             MOST,
             &self.epochs,
             |flow| flow.expired(Side::Initiator, now) || self.gives_way(worker, flow, now),
-            |flow, state| self.settle(&worker.snapshot, worker.id, flow, state),
+            |flow| self.settle(&worker.snapshot, worker.id, flow),
         );
         self.sweep.next.store(next, Relaxed);
         if next < end {
@@ -86,8 +86,8 @@ impl Dataplane {
 
     /// Adds what a flow has carried to the counters of the interfaces that it passed through on its way, and gives its
     /// opener the place back.
-    pub(super) fn settle(&self, snapshot: &Snapshot, worker: usize, flow: &Flow, state: State) {
-        if state.has(State::HOLDS) {
+    pub(super) fn settle(&self, snapshot: &Snapshot, worker: usize, flow: &Flow) {
+        if flow.via().is_some() {
             self.holdings.give_back(flow);
         }
         if let Ok(opener) = snapshot.eni(flow.key(Side::Initiator).ingress) {

@@ -7,7 +7,7 @@ use super::config::EniIdx;
 use super::dropped::Dropped;
 use super::eni::Eni;
 use super::first::Provider;
-use super::flow::{Flow, FlowKey, OpenError, Request, Terms};
+use super::flow::{Claim, Flow, FlowKey, OpenError, Request, Terms};
 use super::snapshot::Snapshot;
 use super::time::Instant;
 use crate::net::{Headers, Transport};
@@ -37,7 +37,7 @@ impl Dataplane {
         }
     }
 
-    /// Opens a flow; the target's side gets the first of `targets` that is free.
+    /// Opens a flow; the target's side gets the first of `targets` that is to be had.
     ///
     /// Nobody may hold more flows than are left for everybody else: one interface takes half of the table at most, two
     /// take a third each, and a newcomer always finds room.
@@ -47,13 +47,13 @@ impl Dataplane {
         worker: usize,
         source: &Eni,
         request: &Request,
-        targets: impl Iterator<Item = FlowKey>,
+        targets: impl Iterator<Item = (FlowKey, Claim)>,
         now: Instant,
     ) -> Result<&Flow, OpenError> {
         if source.opened() >= self.flows.room() {
             return Err(OpenError::Full);
         }
-        let settle = |old: &Flow, state| self.settle(snapshot, worker, old, state);
+        let settle = |old: &Flow| self.settle(snapshot, worker, old);
         let flow = self
             .flows
             .open(request, targets, &self.epochs, now, settle)?;

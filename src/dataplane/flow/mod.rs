@@ -13,4 +13,4 @@ pub use key::FlowKey;
 pub use slot::{Flow, Side, Terms};
 pub use state::{Admission, Newcomer, State};
 pub use table::FlowTable;
-pub(super) use table::{FlowCache, OpenError, Request};
+pub(super) use table::{Claim, FlowCache, OpenError, Request};

@@ -220,15 +220,9 @@ impl Flow {
         State(self.state.load(Acquire)).has(State::LIVE)
     }
 
-    /// Leaves the table: no packet passes any more. Gives the one caller that made it so the state it was in.
-    pub(super) fn leave(&self) -> Option<State> {
-        let before = State(self.state.swap(State::REPLACED.0, AcqRel));
-        before.has(State::LIVE).then_some(before)
-    }
-
-    /// Takes bits off the state. True for the one caller that made it so.
-    pub(super) fn drop_bits(&self, bits: State) -> bool {
-        State(self.state.fetch_and(!bits.0, AcqRel)).has(bits)
+    /// Leaves the table: no packet passes any more. True for the one caller that made it so.
+    pub(super) fn leave(&self) -> bool {
+        State(self.state.swap(State::REPLACED.0, AcqRel)).has(State::LIVE)
     }
 
     /// Free from this epoch on.

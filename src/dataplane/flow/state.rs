@@ -36,13 +36,10 @@ impl State {
     pub const REPLACED: Self = Self(16);
     /// It is in the table: set when both its keys lead to it, gone when it is swept.
     pub(super) const LIVE: Self = Self(32);
-    /// It counts as a holder of its gateway port: until it rests.
-    pub(in crate::dataplane) const HOLDS: Self = Self(64);
-    pub(super) const LIVE_AND_HOLDS: Self = Self(Self::LIVE.0 | Self::HOLDS.0);
     /// TCP: the initiator's last segments carried timestamps.
-    pub(super) const TIMESTAMPS: Self = Self(128);
+    pub(super) const TIMESTAMPS: Self = Self(64);
     /// TCP: the target has no connection any more: it, or a RST that it takes, has reset it.
-    pub(super) const GONE: Self = Self(256);
+    pub(super) const GONE: Self = Self(128);
 
     /// Are all of `bits` set?
     #[inline]
@@ -224,31 +221,31 @@ impl Flow {
         passes && self.rests()
     }
 
-    /// Follows the end of a connection, after [`Flow::admit`]. True once: when it has come to rest.
+    /// Follows the end of a connection, after [`Flow::admit`]: remembers the initiator's last timestamp.
     #[inline]
-    pub(in crate::dataplane) fn comes_to_rest(
+    pub(in crate::dataplane) fn follow_end(
         &self,
         side: Side,
         packet: &Packet<'_>,
         headers: &Headers,
-    ) -> bool {
-        self.state().ending() && self.follow_end(side, packet, headers)
+    ) {
+        if side == Side::Initiator && self.state().ending() {
+            self.remember_timestamp(packet, headers);
+        }
     }
 
     #[cold]
-    fn follow_end(&self, side: Side, packet: &Packet<'_>, headers: &Headers) -> bool {
-        if side == Side::Initiator
-            && let Some(timestamp) =
-                tcp::syn_options(packet.bytes(), headers.transport_at).timestamp
-        {
-            let last = &self.activity(side).timestamp;
-            let first = !self.state().has(State::TIMESTAMPS);
-            if first || seq_le(last.load(Relaxed), timestamp) {
-                last.store(timestamp, Relaxed);
-            }
-            self.enter(State::TIMESTAMPS);
+    fn remember_timestamp(&self, packet: &Packet<'_>, headers: &Headers) {
+        let options = tcp::syn_options(packet.bytes(), headers.transport_at);
+        let Some(timestamp) = options.timestamp else {
+            return;
+        };
+        let last = &self.activity(Side::Initiator).timestamp;
+        let first = !self.state().has(State::TIMESTAMPS);
+        if first || seq_le(last.load(Relaxed), timestamp) {
+            last.store(timestamp, Relaxed);
         }
-        self.rests() && self.drop_bits(State::HOLDS)
+        self.enter(State::TIMESTAMPS);
     }
 
     /// Would the other side accept this RST (RFC 9293, 3.10.7.3 and 3.10.7.4)? One that it would not must not end the flow.

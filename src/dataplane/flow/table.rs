@@ -23,8 +23,6 @@ use super::state::{Newcomer, State};
 const SHARD_BITS: u32 = 9;
 /// Flows come in chunks of 256 KiB, made when they are first needed and kept.
 const CHUNK: usize = 1024;
-/// Target keys that are tried for an unused one before a resting flow has to yield.
-const UNUSED_FIRST: usize = 2;
 /// Not a place.
 const NONE: u32 = u32::MAX;
 
@@ -63,24 +61,40 @@ pub(in crate::dataplane) struct Request {
     pub(in crate::dataplane) syn: Option<Newcomer>,
 }
 
+/// On what terms a flow may have a key for its target's side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::dataplane) enum Claim {
+    /// If it leads nowhere.
+    Unused,
+    /// Also if a resting flow yields it.
+    Yielded,
+    /// Only if a resting flow through the same endpoint yields it.
+    OwnYielded,
+    /// It follows from the initiator's key, inside a VPC: also if the flow that has it has ended, or has the same initiator.
+    Implied,
+}
+
 /// Why a flow did not open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::dataplane) enum OpenError {
     /// The table is full, or too many keys have (nearly) the same hash.
     Full,
-    /// None of the candidate keys for the target's side is free.
+    /// None of the candidate keys for the target's side is to be had.
     NoBinding,
 }
 
 impl Request {
-    /// May it have the gateway port of this flow?
-    fn takes_over(&self, old: &Flow, side: Side) -> bool {
-        side == Side::Target && self.syn.is_some_and(|syn| old.yields_to(&syn))
-    }
-
-    /// May it take the place of this flow, which has the same two ends?
-    fn supersedes(&self, old: &Flow, side: Side, now: Instant) -> bool {
-        old.is(side.other(), &self.initiator.to_words()) || old.ended(side, now)
+    /// May it have the key that leads to this side of `old`?
+    fn takes_over(&self, claim: Claim, old: &Flow, side: Side, now: Instant) -> bool {
+        let is_yielded = || side == Side::Target && self.syn.is_some_and(|syn| old.yields_to(&syn));
+        match claim {
+            Claim::Unused => false,
+            Claim::Yielded => is_yielded(),
+            Claim::OwnYielded => old.via() == self.terms.via && is_yielded(),
+            Claim::Implied => {
+                old.is(side.other(), &self.initiator.to_words()) || old.ended(side, now)
+            }
+        }
     }
 }
 
@@ -90,7 +104,7 @@ enum Published {
     New,
     /// It led to this place, whose flow has been replaced.
     Over(u32),
-    /// It leads to a flow that keeps it.
+    /// It leads to a flow that keeps it, or nowhere, and may be had from a flow only.
     Taken,
     /// There is no room for it.
     Crowded,
@@ -176,19 +190,18 @@ impl FlowTable {
         (!flow.state().has(State::REPLACED)).then_some((flow, place.side))
     }
 
-    /// Opens a flow; the target's side gets the first of `targets` that no flow has, or that a resting one yields.
+    /// Opens a flow; the target's side gets the first of `targets` that may be had as claimed.
     ///
-    /// A flow that the initiator's key leads to (expired, or closing) is replaced. Inside a VPC the target's key follows from
-    /// the initiator's, so there it is taken over as well: from a flow that has ended, or that has the same initiator. From a
-    /// live flow of another interface it is not, whatever source address that one may claim. A flow whose target's key is taken
-    /// leaves the table at once, and goes to `settle`.
+    /// A flow that the initiator's key leads to (expired, or closing) is replaced. A flow whose target's key is taken leaves the
+    /// table at once, and goes to `settle`. From a live flow of another interface it is never taken, whatever source address
+    /// that one may claim.
     pub(in crate::dataplane) fn open(
         &self,
         request: &Request,
-        targets: impl Iterator<Item = FlowKey>,
+        targets: impl Iterator<Item = (FlowKey, Claim)>,
         epochs: &Epochs,
         now: Instant,
-        settle: impl FnOnce(&Flow, State),
+        settle: impl FnOnce(&Flow),
     ) -> Result<&Flow, OpenError> {
         let Request {
             initiator, terms, ..
@@ -198,11 +211,11 @@ impl FlowTable {
         flow.fill(initiator, terms, now);
         let place = |side| Place { flow: number, side };
         let mut published = Published::Taken;
-        for (nth, key) in targets.enumerate() {
+        for (key, claim) in targets {
             flow.store_key(Side::Target, &key);
-            published = self.publish(&key, place(Side::Target), |old, side| match terms.via {
-                Some(_) => nth >= UNUSED_FIRST && request.takes_over(old, side),
-                None => request.supersedes(old, side, now),
+            let may_be_new = claim != Claim::OwnYielded;
+            published = self.publish(&key, place(Side::Target), may_be_new, |old, side| {
+                request.takes_over(claim, old, side, now)
             });
             if matches!(published, Published::New | Published::Over(_)) {
                 break;
@@ -220,24 +233,24 @@ impl FlowTable {
                 });
             }
         }
-        if let Published::Crowded = self.publish(initiator, place(Side::Initiator), |_, _| true) {
+        let place_here = place(Side::Initiator);
+        if let Published::Crowded = self.publish(initiator, place_here, true, |_, _| true) {
             self.withdraw(place(Side::Target), flow);
             self.free_last(number, flow, epochs.retire());
             return Err(OpenError::Full);
         }
-        flow.enter(match terms.via {
-            Some(_) => State::LIVE_AND_HOLDS,
-            None => State::LIVE,
-        });
+        flow.enter(State::LIVE);
         self.live.fetch_add(1, Ordering::Relaxed);
         Ok(flow)
     }
 
-    /// Makes `key` lead to `place`. A key that leads to another flow's side is taken over if `take_over` says so.
+    /// Makes `key` lead to `place`. A key that leads to another flow's side is taken over if `take_over` says so, one that leads
+    /// nowhere is had if it `may_be_new`.
     fn publish(
         &self,
         key: &FlowKey,
         place: Place,
+        may_be_new: bool,
         take_over: impl Fn(&Flow, Side) -> bool,
     ) -> Published {
         let words = key.to_words();
@@ -255,6 +268,7 @@ impl FlowTable {
                 }
                 _ => Published::Taken,
             },
+            None if !may_be_new => Published::Taken,
             None => match shard.insert(hash, place) {
                 Ok(grew) => {
                     if grew {
@@ -275,7 +289,7 @@ impl FlowTable {
         most: usize,
         epochs: &Epochs,
         ended: impl Fn(&Flow) -> bool,
-        mut settle: impl FnMut(&Flow, State),
+        mut settle: impl FnMut(&Flow),
     ) -> usize {
         let mut removed = 0;
         for number in places.clone() {
@@ -293,15 +307,12 @@ impl FlowTable {
         places.end
     }
 
-    /// Takes a flow out of the table, and hands it to `settle` with its last state; nothing if somebody else does.
-    fn remove(&self, number: u32, epochs: &Epochs, settle: impl FnOnce(&Flow, State)) {
-        let Some(flow) = self.flow(number) else {
+    /// Takes a flow out of the table, and hands it to `settle`; nothing if somebody else does.
+    fn remove(&self, number: u32, epochs: &Epochs, settle: impl FnOnce(&Flow)) {
+        let Some(flow) = self.flow(number).filter(|flow| flow.leave()) else {
             return;
         };
-        let Some(state) = flow.leave() else {
-            return;
-        };
-        settle(flow, state);
+        settle(flow);
         for side in [Side::Initiator, Side::Target] {
             self.withdraw(Place { flow: number, side }, flow);
         }
