@@ -19,9 +19,11 @@ const EMPTY_ROUNDS: usize = 50;
 const SHORT_PAUSE: Duration = Duration::from_micros(100);
 /// A pause that nobody should poll into; what lies between tells nothing, as the scheduler makes such pauses too.
 const LONG_PAUSE: Duration = Duration::from_micros(500);
-/// A yield that takes longer than this was a stranger's whole time slice, and not an instance's turn at its socket: polling
-/// pays only on a CPU that is ours to spend.
+/// A yield that takes longer than this was somebody's whole time slice. If it was a stranger's, and not that of an instance
+/// which sent meanwhile, the CPU is not ours to spend: polling does not pay there.
 const CONTENDED: Duration = Duration::from_millis(1);
+/// So many packets after such a yield come from an instance that had the CPU for itself: one alone may only be late.
+const BURST: usize = 2;
 /// How often a worker then sleeps at once, without polling, before it tries again; twice as often each time within
 /// [`LASTING`], for somebody stays.
 const SLEEPS_WHEN_CONTENDED: u32 = 100;
@@ -71,6 +73,8 @@ pub(super) struct Polling {
     /// The CPU on which it is the poller.
     cpu: Option<usize>,
     moved_at: Instant,
+    /// When a yield ended that was somebody's whole time slice, if it was the last.
+    long_yield: Option<Instant>,
     /// Sleeps without polling that are still to come, and how many they were at first.
     suspended: u32,
     suspension: u32,
@@ -85,6 +89,7 @@ impl Polling {
             packets_at: Instant::START,
             cpu: None,
             moved_at: Instant::START,
+            long_yield: None,
             suspended: 0,
             suspension: 0,
             contended_at: Instant::START,
@@ -100,10 +105,15 @@ impl Polling {
         }
     }
 
-    /// Packets have come.
+    /// So many packets have come in one round.
     #[inline]
-    pub(super) fn packets(&mut self, now: Instant) {
+    pub(super) fn packets(&mut self, count: usize, now: Instant) {
         self.packets_at = now;
+        if let Some(yielded_at) = self.long_yield.take()
+            && count < BURST
+        {
+            self.suspend(yielded_at);
+        }
     }
 
     /// After the empty round that began `now`: lets others run before the next.
@@ -119,8 +129,11 @@ impl Polling {
         }
         sched_yield();
         let after = clock.now();
+        if let Some(yielded_at) = self.long_yield.take() {
+            self.suspend(yielded_at);
+        }
         if after.since(now) > CONTENDED {
-            self.suspend(after);
+            self.long_yield = Some(after);
         }
     }
 
@@ -181,7 +194,7 @@ mod tests {
     fn the_budget_follows_the_length_of_the_pauses() {
         let mut polling = Polling::new(0);
         let budget_after = |polling: &mut Polling, pause: u64| {
-            polling.packets(at(0));
+            polling.packets(1, at(0));
             polling.woke(at(pause));
             polling.budget(1)
         };
@@ -191,6 +204,18 @@ mod tests {
         let short: Vec<_> = (0..7).map(|_| budget_after(&mut polling, 60)).collect();
         assert_eq!(short, [2, 4, 8, 16, 32, 50, 50]);
         assert_eq!(budget_after(&mut polling, 300), 50);
+    }
+
+    #[test]
+    fn a_long_yield_in_which_a_sender_ran_stops_no_polling() {
+        let mut polling = Polling::new(0);
+        let mut budget_after = |packets: usize| {
+            polling.long_yield = Some(at(0));
+            polling.packets(packets, at(1));
+            polling.budget(1)
+        };
+        assert_eq!(budget_after(BURST), EMPTY_ROUNDS);
+        assert_eq!(budget_after(BURST - 1), 0);
     }
 
     #[test]

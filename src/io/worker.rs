@@ -133,7 +133,7 @@ impl Thread {
             self.run_timers(now);
             self.transmit();
             if packets > 0 {
-                self.polling.packets(now);
+                self.polling.packets(packets, now);
             } else if !self.busy.is_empty() {
                 let Shared { pollers, .. } = &*self.shared;
                 self.polling.pause(pollers, &self.clock, now);
