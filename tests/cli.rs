@@ -89,7 +89,9 @@ fn wrong_usage_is_exit_code_2() {
         &["up"],
         &["exec", "EC2A"],
         &["show", "everything"],
+        &["validate"],
         &["up", "t.yaml", "--parameter", "NoValue"],
+        &["up", "t.yaml", "--parameter", ":NoStack=1"],
         &["up", "t.yaml", "--mtu", "70"],
         &["up", "t.yaml", "--workers", "0"],
         &["validate", "t.yaml", "--output", "xml"],
@@ -168,6 +170,73 @@ fn errors_are_json_on_request() {
     assert_eq!(json["Valid"], false);
     assert_eq!(json["Errors"][0]["Line"], 11, "{json}");
     assert_eq!(json["Errors"][0]["LogicalId"], "B", "{json}");
+}
+
+/// The path of a file beside the tests of templates.
+fn stack(name: &str) -> String {
+    let root = env!("CARGO_MANIFEST_DIR");
+    format!("{root}/tests/templates/{name}.yaml")
+}
+
+#[test]
+fn two_templates_are_valid_together_and_one_without_the_other_says_what_is_missing() {
+    let (provider, consumer) = (stack("provider"), stack("consumer"));
+    let output = privlink(&["validate", &consumer, &provider]);
+    assert_code(&output, 0);
+    for file in [&provider, &consumer] {
+        assert!(
+            stdout(&output).contains(&format!("{file} is valid: ")),
+            "{}",
+            stdout(&output)
+        );
+    }
+    let output = privlink(&["validate", &consumer, &provider, "--output", "json"]);
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["Stacks"][0]["StackName"], "consumer", "{json}");
+    assert_eq!(json["Stacks"][0]["OwnerId"], "044455556666", "{json}");
+    assert_eq!(json["Stacks"][0]["Imports"][0], "provider-web", "{json}");
+    assert_eq!(json["Stacks"][1]["Exports"][0], "provider-web", "{json}");
+
+    let output = privlink(&["validate", &consumer]);
+    assert_code(&output, 1);
+    let error = stderr(&output);
+    assert!(
+        error.contains("No export named `provider-web` found"),
+        "{error}"
+    );
+}
+
+#[test]
+fn one_run_shows_the_errors_of_all_templates() {
+    let broken = template("Resources: {V: {Type: AWS::EC2::VPX}}");
+    let other = template(&TWO_SUBNETS.replace("172.18.1.0/24", "{}"));
+    let output = privlink(&["validate", path(&broken), path(&other)]);
+    assert_code(&output, 1);
+    let text = stderr(&output);
+    for file in [&broken, &other] {
+        assert!(text.contains(&format!("{}:", path(file))), "{text}");
+    }
+    assert!(text.contains("the templates have 2 errors"), "{text}");
+}
+
+#[test]
+fn a_parameter_is_addressed_to_a_stack_by_its_name() {
+    let (provider, consumer) = (stack("provider"), stack("consumer"));
+    let with =
+        |parameter: &str| privlink(&["validate", &provider, &consumer, "--parameter", parameter]);
+    for good in ["Port=81", "consumer:Port=81", "Provider=provider"] {
+        assert_code(&with(good), 0);
+    }
+    for (wrong, said) in [
+        ("provider:Provider=x", "no parameter `Provider`"),
+        ("consumr:Port=81", "did you mean consumer?"),
+        ("Nothing=1", "no template has a parameter `Nothing`"),
+        ("Provider=nobody", "No export named `nobody-web` found"),
+    ] {
+        let output = with(wrong);
+        assert_code(&output, 1);
+        assert!(stderr(&output).contains(said), "{}", stderr(&output));
+    }
 }
 
 #[test]

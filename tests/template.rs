@@ -4,28 +4,74 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use privlink::control::compile;
-use privlink::template::{Diagnostics, Options, Source, Stack, load};
+use privlink::control::{ControlState, compile};
+use privlink::dataplane::config::Traffic;
+use privlink::template::{Diagnostics, Options, Parameter, Source, Stack, Stacks, load};
 use proptest::prelude::*;
 
 const W1: &str = include_str!("../examples/resource-endpoint.yaml");
 const TWO_TIER: &str = include_str!("templates/two-tier.yaml");
+const PROVIDER: &str = include_str!("templates/provider.yaml");
+const CONSUMER: &str = include_str!("templates/consumer.yaml");
 const BASTION: &str = include_str!("templates/bastion.json");
 
-fn load_with(text: &str, options: &Options) -> Result<Stack, Diagnostics> {
+/// A template alone.
+#[derive(Debug)]
+struct Alone {
+    state: ControlState,
+    stack: Stack,
+}
+
+impl std::ops::Deref for Alone {
+    type Target = Stack;
+
+    fn deref(&self) -> &Stack {
+        &self.stack
+    }
+}
+
+fn load_with(text: &str, options: &Options) -> Result<Alone, Diagnostics> {
     let source = Source {
         name: "t.yaml",
         text,
+        stack_name: "privlink",
     };
-    load(source, options)
+    let Stacks { state, mut list } = load(&[source], options)?;
+    let stack = list.remove(0);
+    assert!(list.is_empty());
+    Ok(Alone { state, stack })
 }
 
-fn load_text(text: &str) -> Result<Stack, Diagnostics> {
+fn load_text(text: &str) -> Result<Alone, Diagnostics> {
     load_with(text, &Options::default())
 }
 
+/// Templates by the names of their files.
+fn load_all(files: &[(&str, &str)], options: &Options) -> Result<Stacks, Diagnostics> {
+    let sources: Vec<_> = files
+        .iter()
+        .map(|(name, text)| Source {
+            name,
+            text,
+            stack_name: name.split('.').next().unwrap(),
+        })
+        .collect();
+    load(&sources, options)
+}
+
+/// `K=V` or `stack:K=V`.
 fn with_parameters(parameters: &[(&str, &str)]) -> Options {
-    let own = |(k, v): &(&str, &str)| ((*k).to_owned(), (*v).to_owned());
+    let own = |(name, value): &(&str, &str)| {
+        let (stack, key) = match name.split_once(':') {
+            Some((stack, key)) => (Some(stack.to_owned()), key),
+            None => (None, *name),
+        };
+        Parameter {
+            stack,
+            key: key.to_owned(),
+            value: (*value).to_owned(),
+        }
+    };
     Options {
         parameters: parameters.iter().map(own).collect(),
         ..Options::default()
@@ -33,15 +79,14 @@ fn with_parameters(parameters: &[(&str, &str)]) -> Options {
 }
 
 /// The interfaces of a state, one line each.
-fn interfaces(stack: &Stack) -> Vec<String> {
+fn interfaces(stack: &Alone) -> Vec<String> {
     let enis = stack.state.network_interfaces();
     enis.map(|e| format!("{} {}", e.availability_zone, e.private_ip_addresses[0]))
         .collect()
 }
 
 /// Every object of a state, one line each.
-fn objects(stack: &Stack) -> String {
-    let state = &stack.state;
+fn objects(state: &ControlState) -> String {
     let mut text = String::new();
     state.vpcs().for_each(|o| text += &format!("{o:?}\n"));
     state.subnets().for_each(|o| text += &format!("{o:?}\n"));
@@ -347,9 +392,9 @@ Resources:
 	}
 }"##;
     let [yaml, json] = [yaml, json].map(|text| load_text(text).unwrap());
-    assert_eq!(objects(&yaml), objects(&json));
+    assert_eq!(objects(&yaml.state), objects(&json.state));
     assert_eq!(
-        objects(&yaml).lines().count(),
+        objects(&yaml.state).lines().count(),
         5,
         "VPC, its group, subnet, interface, instance"
     );
@@ -368,11 +413,21 @@ fn every_error_names_its_place_and_what_would_be_right() {
             case.lines().skip(1).partition(|l| !l.starts_with(">>> "));
         let name = case.lines().next().unwrap();
         let text = text.join("\n").trim_end().to_owned() + "\n";
-        let errors = load_text(&text).expect_err(name);
+        let files: Vec<_> = match text.strip_prefix("+++ ") {
+            Some(files) => files
+                .split("+++ ")
+                .filter_map(|file| file.split_once('\n'))
+                .collect(),
+            None => vec![("t.yaml", &*text)],
+        };
+        let errors = load_all(&files, &Options::default()).expect_err(name);
         let found: Vec<_> = errors
             .list
             .iter()
-            .map(|e| first_line(e).replacen("t.yaml:", ">>> ", 1))
+            .map(|e| {
+                let line = first_line(e);
+                format!(">>> {}", line.strip_prefix("t.yaml:").unwrap_or(&line))
+            })
             .collect();
         assert!(
             bless || expected == found,
@@ -588,4 +643,140 @@ fn the_outputs_of_a_stack_are_in_their_order() {
         .map(|r| (r.logical_id.as_str(), r.physical_id.to_string()))
         .collect();
     assert_eq!(output(&stack, "EndpointId"), ids["Endpoint"]);
+}
+
+/// The outputs of a stack, as `key=value`.
+fn outputs(stacks: &Stacks, name: &str) -> Vec<String> {
+    let stack = stacks.list.iter().find(|stack| stack.name == name).unwrap();
+    let outputs = stack.outputs.iter();
+    outputs.map(|o| format!("{}={}", o.key, o.value)).collect()
+}
+
+#[test]
+fn a_provider_and_a_consumer_are_joined_by_an_export_in_either_order() {
+    let files = [("provider.yaml", PROVIDER), ("consumer.yaml", CONSUMER)];
+    let [forth, back] =
+        [files, [files[1], files[0]]].map(|files| load_all(&files, &Options::default()).unwrap());
+    assert_eq!(objects(&forth.state), objects(&back.state));
+    let names: Vec<_> = back.list.iter().map(|stack| stack.name.as_str()).collect();
+    assert_eq!(names, ["consumer", "provider"]);
+
+    let state = &forth.state;
+    let configuration = state.resource_configurations().next().unwrap();
+    let arn = &configuration.arn;
+    assert_eq!(outputs(&forth, "provider"), [format!("Web={arn}")]);
+    let endpoint = state.vpc_endpoints().next().unwrap();
+    assert_eq!(endpoint.resource_configuration_id, configuration.id);
+    let [provider, consumer] = &forth.list[..] else {
+        panic!("{:?}", forth.list)
+    };
+    assert_eq!(
+        provider.outputs[0].export_name.as_deref(),
+        Some("provider-web")
+    );
+    assert!(provider.imports.is_empty());
+    let import = &consumer.imports[0];
+    assert_eq!(
+        (import.export_name.as_str(), import.stack.as_str()),
+        ("provider-web", "provider")
+    );
+    // YAML keeps the zero that an account id may begin with.
+    assert_eq!(provider.owner.account_id(), "111122223333");
+    assert_eq!(consumer.owner.account_id(), "044455556666");
+    assert_eq!(endpoint.owner_id, "044455556666");
+    assert_eq!(state.owner_of(configuration.id), Some(&provider.owner));
+    assert_eq!(
+        state.owner_of(endpoint.vpc_endpoint_id),
+        Some(&consumer.owner)
+    );
+    assert_eq!(
+        outputs(&forth, "consumer"),
+        [
+            "StackId=arn:aws:cloudformation:us-west-2:044455556666:stack/consumer/00000000-0000-0000-0000-000000000000"
+        ]
+    );
+}
+
+#[test]
+fn a_stack_has_the_ids_beside_others_that_it_has_alone() {
+    let alone = load_all(&[("provider.yaml", PROVIDER)], &Options::default()).unwrap();
+    let both = [("consumer.yaml", CONSUMER), ("provider.yaml", PROVIDER)];
+    let both = load_all(&both, &Options::default()).unwrap();
+    let provider = &both.list[1];
+    assert_eq!(alone.list[0].resources, provider.resources);
+}
+
+#[test]
+fn a_parameter_is_for_every_stack_that_has_it_or_for_the_one_that_is_named() {
+    let files = [("provider.yaml", PROVIDER), ("consumer.yaml", CONSUMER)];
+    let ports = |parameters: &[(&str, &str)]| {
+        let stacks = load_all(&files, &with_parameters(parameters)).unwrap();
+        let groups = stacks.state.security_groups();
+        groups
+            .filter(|group| group.group_name == "SecurityGroup")
+            .map(|group| match group.ingress[0].traffic {
+                Traffic::Tcp(ports) => ports.first.to_string(),
+                other => panic!("{other:?}"),
+            })
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(ports(&[]), ["80", "80"]);
+    assert_eq!(ports(&[("Port", "81")]), ["81", "81"]);
+    assert_eq!(ports(&[("consumer:Port", "82")]), ["80", "82"]);
+    assert_eq!(
+        ports(&[("consumer:Port", "82"), ("Port", "81")]),
+        ["81", "82"]
+    );
+    // Only one of them has this one.
+    assert_eq!(ports(&[("Provider", "provider")]), ["80", "80"]);
+
+    let errors = |parameters: &[(&str, &str)]| {
+        let errors = load_all(&files, &with_parameters(parameters)).unwrap_err();
+        errors.list.iter().map(first_line).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        errors(&[
+            ("Pirt", "1"),
+            ("consumr:Port", "1"),
+            ("provider:Provider", "x")
+        ]),
+        [
+            "--parameter: no template has a parameter `Pirt`; did you mean Port?",
+            "--parameter: there is no stack `consumr`; did you mean consumer?",
+            "provider.yaml:8:1: Parameters: the template has no parameter `Provider`; there are Port, Zone",
+        ]
+    );
+}
+
+#[test]
+fn an_import_that_nobody_needs_may_come_from_a_stack_that_is_not_there() {
+    let text = r"
+Resources:
+  V: {Type: AWS::EC2::VPC, Properties: {CidrBlock: 10.0.0.0/16, InstanceTenancy: !ImportValue tenancy}}
+  Route: {Type: AWS::EC2::Route, Properties: {RouteTableId: !ImportValue table}}
+";
+    let stack = load_text(text).unwrap();
+    assert!(stack.imports.is_empty());
+}
+
+#[test]
+fn a_failed_stack_is_not_blamed_on_those_that_import_from_it() {
+    let provider = PROVIDER.replace("PrivateIpAddress: 10.0.0.10", "PrivateIpAddress: 10.1.0.10");
+    let consumer = CONSUMER.replace("Subnet: 10.0.0.70", "Subnet: 10.0.1.70");
+    let consumer = consumer.replace("PrivateIpAddress: 10.0.0.10", "PrivateIpAddress: 10.0.0.1");
+    let files = [("consumer.yaml", &*consumer), ("provider.yaml", &*provider)];
+    let errors = load_all(&files, &Options::default()).unwrap_err();
+    let places: Vec<_> = errors
+        .list
+        .iter()
+        .map(|e| (e.file.as_str(), e.line, e.logical_id.as_deref()))
+        .collect();
+    // The endpoint's wrong address is not found: without the provider there is no endpoint.
+    assert_eq!(
+        places,
+        [
+            ("consumer.yaml", 43, Some("Instance")),
+            ("provider.yaml", 59, Some("Instance"))
+        ]
+    );
 }

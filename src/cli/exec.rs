@@ -14,11 +14,12 @@ use crate::daemon::view::{Instance, Topology};
 #[derive(Args)]
 #[command(after_help = examples!(
     "sudo privlink exec EC2A -- curl http://172.18.1.70" => "by logical id",
+    "sudo privlink exec provider:EC2B -- ss -ltn" => "by stack and logical id, where several stacks have one of that name",
     "sudo privlink exec EC2_B -- ss -ltn" => "by Name tag",
     "sudo privlink exec i-0123456789abcdef0 -- bash" => "by instance id; a shell",
 ))]
 pub(super) struct Exec {
-    /// The instance's logical id, Name tag, instance id or namespace
+    /// The instance's logical id (or STACK:LOGICAL-ID), Name tag, instance id or namespace
     instance: String,
     /// The command and its arguments, after --
     #[arg(last = true, required = true, value_name = "CMD")]
@@ -46,6 +47,7 @@ fn find<'a>(instances: &'a [Instance], name: &str) -> Result<&'a Instance> {
         .iter()
         .filter(|instance| {
             instance.logical_id == name
+                || name.split_once(':') == Some((&*instance.stack, &*instance.logical_id))
                 || instance.instance_id == name
                 || instance.name.as_deref() == Some(name)
                 || instance.namespace == name
@@ -56,22 +58,21 @@ fn find<'a>(instances: &'a [Instance], name: &str) -> Result<&'a Instance> {
         [] if instances.is_empty() => bail!("no instance `{name}`: the topology has no instances"),
         [] => bail!("no instance `{name}`; there are {}", list(instances)),
         _ => bail!(
-            "`{name}` is ambiguous, use an instance id: it may be {}",
+            "`{name}` is ambiguous, use an instance id or STACK:LOGICAL-ID: it may be {}",
             list(found)
         ),
     }
 }
 
-/// `EC2A (i-0a.., ec2-a), EC2B (...)`
+/// `EC2A (i-0a.., stack web, Name EC2_A), EC2B (...)`
 fn list<'a>(instances: impl IntoIterator<Item = &'a Instance>) -> String {
     let names: Vec<_> = instances
         .into_iter()
-        .map(|instance| match &instance.name {
-            Some(name) => format!(
-                "{} ({}, Name {name})",
-                instance.logical_id, instance.instance_id
-            ),
-            None => format!("{} ({})", instance.logical_id, instance.instance_id),
+        .map(|instance| {
+            let (id, stack) = (&instance.instance_id, &instance.stack);
+            let name = instance.name.iter().map(|name| format!(", Name {name}"));
+            let name: String = name.collect();
+            format!("{} ({id}, stack {stack}{name})", instance.logical_id)
         })
         .collect();
     names.join(", ")
@@ -84,6 +85,8 @@ mod tests {
     fn instance(logical_id: &str, instance_id: &str, name: Option<&str>) -> Instance {
         Instance {
             logical_id: logical_id.into(),
+            stack: "web".into(),
+            owner_id: "000000000000".into(),
             instance_id: instance_id.into(),
             name: name.map(Into::into),
             namespace: logical_id.to_lowercase(),
@@ -120,7 +123,8 @@ mod tests {
         let error = find(&instances(), "web").unwrap_err().to_string();
         assert!(error.contains("ambiguous"), "{error}");
         assert!(
-            error.contains("WebA (i-1, Name web)") && error.contains("WebB (i-2, Name web)"),
+            error.contains("WebA (i-1, stack web, Name web)")
+                && error.contains("WebB (i-2, stack web, Name web)"),
             "{error}"
         );
         assert!(!error.contains("Client"), "{error}");
@@ -133,10 +137,21 @@ mod tests {
     }
 
     #[test]
+    fn a_stack_before_the_logical_id_makes_it_unambiguous() {
+        let mut all = instances();
+        all[0].logical_id = "Db".into();
+        all[0].stack = "data".into();
+        let error = find(&all, "Db").unwrap_err().to_string();
+        assert!(error.contains("Db (i-1, stack data, Name web)"), "{error}");
+        assert_eq!(find(&all, "data:Db").unwrap().instance_id, "i-1");
+        assert_eq!(find(&all, "web:Db").unwrap().instance_id, "i-3");
+    }
+
+    #[test]
     fn an_unknown_name_lists_all() {
         let error = find(&instances(), "nobody").unwrap_err().to_string();
         assert!(
-            error.contains("no instance `nobody`") && error.contains("Client (i-4)"),
+            error.contains("no instance `nobody`") && error.contains("Client (i-4, stack web)"),
             "{error}"
         );
         assert!(

@@ -45,6 +45,23 @@ pub(crate) fn table(columns: &[Column], rows: impl IntoIterator<Item = Vec<Strin
     out
 }
 
+/// The same, with each row's stack before it where there are several stacks.
+pub(crate) fn stack_table<'a>(
+    columns: Vec<Column>,
+    rows: impl IntoIterator<Item = (&'a String, Vec<String>)>,
+    stacks: bool,
+) -> String {
+    if !stacks {
+        return table(&columns, rows.into_iter().map(|(_, row)| row));
+    }
+    let columns: Vec<_> = [Column::Left("STACK")].into_iter().chain(columns).collect();
+    let rows = rows.into_iter().map(|(stack, mut row)| {
+        row.insert(0, stack.clone());
+        row
+    });
+    table(&columns, rows)
+}
+
 /// Pretty JSON with a line end.
 pub(crate) fn json(value: &impl Serialize) -> Result<String> {
     let mut text = serde_json::to_string_pretty(value)?;

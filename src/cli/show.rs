@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use super::output::{self, Column};
 use super::{Global, OutputFormat, client, examples};
 use crate::daemon::StateDir;
-use crate::daemon::view::{Drop, Flow, FlowSide, NetworkInterface, VpcEndpoint};
+use crate::daemon::view::{self, Drop, Flow, FlowSide, NetworkInterface, Stack, VpcEndpoint};
 
 /// Show what a running daemon sees: interfaces, endpoints, flows, drops
 #[derive(Args)]
@@ -73,16 +73,19 @@ fn render<T: Serialize + DeserializeOwned>(
     dir: &StateDir,
     path: &str,
     format: OutputFormat,
-    people: fn(&[T]) -> String,
+    people: fn(&[T], bool) -> String,
 ) -> Result<String> {
     let rows: Vec<T> = client::fetch(dir, path)?;
     match format {
         OutputFormat::Json => output::json(&rows),
-        OutputFormat::Table => Ok(people(&rows)),
+        OutputFormat::Table => {
+            let stacks: Vec<Stack> = client::fetch(dir, "/v1/stacks")?;
+            Ok(people(&rows, stacks.len() > 1))
+        }
     }
 }
 
-fn interfaces(rows: &[NetworkInterface]) -> String {
+fn interfaces(rows: &[NetworkInterface], stacks: bool) -> String {
     if rows.is_empty() {
         return "No network interfaces: the template has no instance and no endpoint.\n".into();
     }
@@ -105,7 +108,8 @@ fn interfaces(rows: &[NetworkInterface]) -> String {
     if trouble {
         columns.push(Column::Left("STATUS"));
     }
-    output::table(&columns, rows.iter().map(interface_row))
+    let rows = rows.iter().map(|eni| (&eni.stack, interface_row(eni)));
+    output::stack_table(columns, rows, stacks)
 }
 
 fn interface_row(eni: &NetworkInterface) -> Vec<String> {
@@ -144,11 +148,11 @@ fn address_range(addresses: &[String]) -> String {
     }
 }
 
-fn endpoints(rows: &[VpcEndpoint]) -> String {
+fn endpoints(rows: &[VpcEndpoint], stacks: bool) -> String {
     if rows.is_empty() {
         return "No VPC endpoints: the template has none.\n".into();
     }
-    let columns = [
+    let columns = vec![
         Column::Left("ENDPOINT"),
         Column::Left("ID"),
         Column::Left("TYPE"),
@@ -158,26 +162,27 @@ fn endpoints(rows: &[VpcEndpoint]) -> String {
         Column::Left("TARGET"),
     ];
     let endpoints = rows.iter().map(|endpoint| {
-        vec![
+        let row = vec![
             endpoint.logical_id.clone(),
             endpoint.vpc_endpoint_id.clone(),
             endpoint.vpc_endpoint_type.clone(),
             endpoint.state.clone(),
             endpoint.vpc.clone(),
-            endpoint.resource.clone(),
+            resource(endpoint, stacks),
             target(endpoint),
-        ]
+        ];
+        (&endpoint.stack, row)
     });
     format!(
         "{}\n{}",
-        output::table(&columns, endpoints),
-        endpoint_table(rows)
+        output::stack_table(columns, endpoints, stacks),
+        endpoint_table(rows, stacks)
     )
 }
 
 /// A row per endpoint interface; `up` prints it as well.
-pub(super) fn endpoint_table(rows: &[VpcEndpoint]) -> String {
-    let columns = [
+pub(super) fn endpoint_table(rows: &[VpcEndpoint], stacks: bool) -> String {
+    let columns = vec![
         Column::Left("ENDPOINT"),
         Column::Left("ZONE"),
         Column::Left("SUBNET"),
@@ -187,19 +192,25 @@ pub(super) fn endpoint_table(rows: &[VpcEndpoint]) -> String {
         Column::Left("VIA GATEWAY"),
     ];
     let lines = rows.iter().flat_map(|endpoint| {
-        endpoint.network_interfaces.iter().map(|eni| {
-            vec![
+        endpoint.network_interfaces.iter().map(move |eni| {
+            let row = vec![
                 endpoint.logical_id.clone(),
                 eni.availability_zone.clone(),
                 eni.subnet.clone(),
                 eni.network_interface_id.clone(),
                 eni.private_ip_address.clone(),
-                endpoint.resource.clone(),
+                resource(endpoint, stacks),
                 output::short_ranges(&eni.gateway_addresses),
-            ]
+            ];
+            (&endpoint.stack, row)
         })
     });
-    output::table(&columns, lines)
+    output::stack_table(columns, lines, stacks)
+}
+
+/// What an endpoint leads to, often of another stack than its own.
+fn resource(endpoint: &VpcEndpoint, stacks: bool) -> String {
+    view::in_stack(&endpoint.resource_stack, &endpoint.resource, stacks)
 }
 
 /// `172.18.0.108 TCP 1-65535`
@@ -212,11 +223,11 @@ fn target(endpoint: &VpcEndpoint) -> String {
     )
 }
 
-fn flows(rows: &[Flow]) -> String {
+fn flows(rows: &[Flow], stacks: bool) -> String {
     if rows.is_empty() {
         return "No flows: nothing is passing, and nothing has lately.\n".into();
     }
-    let columns = [
+    let mut columns = vec![
         Column::Left("PROTO"),
         Column::Left("STATE"),
         Column::Left("INITIATOR SIDE"),
@@ -228,6 +239,9 @@ fn flows(rows: &[Flow]) -> String {
         Column::Right("AGE"),
         Column::Right("IDLE"),
     ];
+    if stacks {
+        columns.extend([Column::Left("INITIATOR"), Column::Left("TARGET")]);
+    }
     output::table(
         &columns,
         rows.iter().map(|flow| {
@@ -242,6 +256,8 @@ fn flows(rows: &[Flow]) -> String {
                 output::bytes(flow.target.bytes),
                 output::duration(flow.age_seconds),
                 output::duration(flow.idle_seconds),
+                view::in_stack(&flow.initiator.stack, &flow.initiator.owner, stacks),
+                view::in_stack(&flow.target.stack, &flow.target.owner, stacks),
             ]
         }),
     )
@@ -255,27 +271,26 @@ fn side(side: &FlowSide) -> String {
     )
 }
 
-fn drops(rows: &[Drop]) -> String {
+fn drops(rows: &[Drop], stacks: bool) -> String {
     if rows.is_empty() {
         return "No drops: every packet so far has been forwarded or answered.\n".into();
     }
-    let columns = [
+    let columns = vec![
         Column::Left("ENI"),
         Column::Left("OWNER"),
         Column::Left("REASON"),
         Column::Right("PACKETS"),
         Column::Left("WHAT HAPPENED"),
     ];
-    output::table(
-        &columns,
-        rows.iter().map(|drop| {
-            vec![
-                drop.network_interface_id.clone(),
-                drop.owner.clone(),
-                drop.reason.clone(),
-                drop.packets.to_string(),
-                drop.description.clone(),
-            ]
-        }),
-    )
+    let rows = rows.iter().map(|drop| {
+        let row = vec![
+            drop.network_interface_id.clone(),
+            drop.owner.clone(),
+            drop.reason.clone(),
+            drop.packets.to_string(),
+            drop.description.clone(),
+        ];
+        (&drop.stack, row)
+    });
+    output::stack_table(columns, rows, stacks)
 }

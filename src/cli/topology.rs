@@ -30,10 +30,11 @@ pub(super) fn print(topology: &Topology, format: OutputFormat, stop: Stop<'_>) -
 
 fn people(topology: &Topology, stop: Stop<'_>, is_terminal: bool) -> String {
     let notes = topology.notes.iter().map(|note| format!("note: {note}\n"));
+    let stacks = topology.stacks.len() > 1;
     let sections = [
-        instance_table(&topology.instances),
-        show::endpoint_table(&topology.vpc_endpoints),
-        output_table(&topology.outputs),
+        instance_table(&topology.instances, stacks),
+        show::endpoint_table(&topology.vpc_endpoints, stacks),
+        output_table(&topology.outputs, stacks),
         notes.collect(),
     ];
     let mut out = String::new();
@@ -64,16 +65,17 @@ fn people(topology: &Topology, stop: Stop<'_>, is_terminal: bool) -> String {
     out
 }
 
-fn output_table(outputs: &[Output]) -> String {
-    let row = |output: &Output| vec![output.output_key.clone(), output.output_value.clone()];
-    output::table(
-        &[Column::Left("OUTPUT"), Column::Left("VALUE")],
-        outputs.iter().map(row),
-    )
+fn output_table(outputs: &[Output], stacks: bool) -> String {
+    let rows = outputs.iter().map(|output| {
+        let row = vec![output.output_key.clone(), output.output_value.clone()];
+        (&output.stack, row)
+    });
+    let columns = vec![Column::Left("OUTPUT"), Column::Left("VALUE")];
+    output::stack_table(columns, rows, stacks)
 }
 
-fn instance_table(instances: &[Instance]) -> String {
-    let columns = [
+fn instance_table(instances: &[Instance], stacks: bool) -> String {
+    let columns = vec![
         Column::Left("INSTANCE"),
         Column::Left("ID"),
         Column::Left("NAMESPACE"),
@@ -82,20 +84,19 @@ fn instance_table(instances: &[Instance]) -> String {
         Column::Left("SUBNET"),
         Column::Left("VPC"),
     ];
-    output::table(
-        &columns,
-        instances.iter().map(|instance| {
-            vec![
-                instance.logical_id.clone(),
-                instance.instance_id.clone(),
-                instance.namespace.clone(),
-                instance.private_ip_address.clone(),
-                instance.availability_zone.clone(),
-                instance.subnet.clone(),
-                format!("{} {}", instance.vpc, instance.cidr_block),
-            ]
-        }),
-    )
+    let rows = instances.iter().map(|instance| {
+        let row = vec![
+            instance.logical_id.clone(),
+            instance.instance_id.clone(),
+            instance.namespace.clone(),
+            instance.private_ip_address.clone(),
+            instance.availability_zone.clone(),
+            instance.subnet.clone(),
+            format!("{} {}", instance.vpc, instance.cidr_block),
+        ];
+        (&instance.stack, row)
+    });
+    output::stack_table(columns, rows, stacks)
 }
 
 /// A command that sends a packet through an endpoint: from an instance in a consumer VPC.
@@ -153,12 +154,15 @@ mod tests {
     fn the_hint_names_a_port_that_is_offered() {
         let mut endpoint = VpcEndpoint {
             logical_id: "E".into(),
+            stack: "S".into(),
+            owner_id: "000000000000".into(),
             vpc_endpoint_id: "vpce-1".into(),
             vpc_endpoint_type: "Resource".into(),
             state: "available".into(),
             vpc_id: "vpc-1".into(),
             vpc: "V".into(),
             resource: "R".into(),
+            resource_stack: "S".into(),
             resource_address: "172.18.0.108".into(),
             port_ranges: vec![],
             protocols: vec!["TCP".into()],

@@ -1,4 +1,4 @@
-//! `privlink up`: runs a template, in the foreground or detached.
+//! `privlink up`: runs templates, in the foreground or detached.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -13,20 +13,21 @@ use clap::{Args, ValueEnum};
 use super::topology::{self, Stop};
 use super::{Global, OutputFormat, examples, output};
 use crate::daemon::view::Topology;
-use crate::daemon::{self, Report, Spec, StateDir};
-use crate::template::MAX_BYTES;
+use crate::daemon::{self, Report, Spec, StateDir, TemplateFile, Templates};
+use crate::template::{MAX_BYTES, Parameter};
 
-/// Run a template: make its instances' namespaces and interfaces, and forward packets until stopped
+/// Run templates: make their instances' namespaces and interfaces, and forward packets until stopped
 #[derive(Args)]
 #[command(after_help = examples!(
     "sudo privlink up examples/resource-endpoint.yaml" => "run it; Ctrl-C leaves the machine as it was",
     "sudo privlink up stack.yaml --detach" => "return once it is ready; `privlink down` ends it",
     "sudo privlink up stack.yaml --parameter Port=8080 --parameter Env=test" => "set template parameters",
+    "sudo privlink up provider.yaml consumer.yaml --parameter consumer:Port=8080" => "two stacks, joined by Export and Fn::ImportValue; a parameter of one of them",
     "sudo privlink up stack.yaml --run-user-data" => "run the instances' UserData scripts, as EC2 does",
 ))]
 pub(super) struct Up {
     #[command(flatten)]
-    template: TemplateArgs,
+    templates: TemplateArgs,
     /// MTU of the instances' interfaces, in bytes
     #[arg(long, value_name = "BYTES", default_value_t = 9001, value_parser = clap::value_parser!(u16).range(576..))]
     mtu: u16,
@@ -50,15 +51,16 @@ pub(super) struct Up {
     detach: bool,
 }
 
-/// The template and what it is to be read with.
+/// The templates and what they are to be read with.
 #[derive(Args)]
 pub(super) struct TemplateArgs {
-    /// A CloudFormation template, YAML or JSON
-    template: PathBuf,
-    /// Set a parameter of the template; may be repeated
-    #[arg(long = "parameter", value_name = "KEY=VALUE", value_parser = key_value)]
-    parameters: Vec<(String, String)>,
-    /// The AWS region to play [default: the template's zones', AWS_REGION, us-east-1]
+    /// CloudFormation templates, YAML or JSON: each a stack, called like its file, in any order
+    #[arg(required = true, value_name = "TEMPLATE")]
+    templates: Vec<PathBuf>,
+    /// Set a parameter in every template that has it, or (STACK:KEY=VALUE) in one; may be repeated
+    #[arg(long = "parameter", value_name = "[STACK:]KEY=VALUE", value_parser = parameter)]
+    parameters: Vec<Parameter>,
+    /// The AWS region to play, one for all [default: the templates' zones', AWS_REGION, us-east-1]
     #[arg(long, value_name = "REGION")]
     region: Option<String>,
 }
@@ -69,11 +71,20 @@ enum Switch {
     Off,
 }
 
-fn key_value(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err("expected KEY=VALUE".into()),
+fn parameter(text: &str) -> Result<Parameter, String> {
+    let (name, value) = text.split_once('=').unwrap_or_default();
+    let (stack, key) = match name.split_once(':') {
+        Some((stack, key)) => (Some(stack), key),
+        None => (None, name),
+    };
+    if key.is_empty() || stack.is_some_and(str::is_empty) {
+        return Err("expected KEY=VALUE or STACK:KEY=VALUE".into());
     }
+    Ok(Parameter {
+        stack: stack.map(str::to_owned),
+        key: key.to_owned(),
+        value: value.to_owned(),
+    })
 }
 
 /// A file's text, but no more of it than a template may have: the path may be a disk image or a device without an end.
@@ -93,14 +104,17 @@ fn read_bounded(path: &Path) -> Result<String> {
 }
 
 impl TemplateArgs {
-    /// Reads the file, here and not in the daemon: the user's rights count.
-    pub(super) fn read(&self) -> Result<daemon::Template> {
-        let text = read_bounded(&self.template)
-            .with_context(|| format!("cannot read the template {}", self.template.display()))?;
-        Ok(daemon::Template {
-            name: self.template.display().to_string(),
-            text,
-            parameters: self.parameters.iter().cloned().collect(),
+    /// Reads the files, here and not in the daemon: the user's rights count.
+    pub(super) fn read(&self) -> Result<Templates> {
+        let file = |path: &PathBuf| {
+            let text = read_bounded(path)
+                .with_context(|| format!("cannot read the template {}", path.display()))?;
+            let name = path.display().to_string();
+            Ok(TemplateFile { name, text })
+        };
+        Ok(Templates {
+            files: self.templates.iter().map(file).collect::<Result<_>>()?,
+            parameters: self.parameters.clone(),
             region: self.region.clone(),
             default_region: std::env::var("AWS_REGION")
                 .or_else(|_| std::env::var("AWS_DEFAULT_REGION"))
@@ -112,10 +126,10 @@ impl TemplateArgs {
 
 impl Up {
     pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
-        let template = self.template.read()?;
+        let templates = self.templates.read()?;
         let dir = StateDir::new(&global.state_dir)?;
         let spec = Spec {
-            template,
+            templates,
             state_dir: dir.path().to_owned(),
             state_dir_created: daemon::prepare(&dir)?,
             mtu: self.mtu,
@@ -236,9 +250,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_parameter_is_a_key_and_a_value_that_may_contain_an_equals_sign() {
-        assert_eq!(key_value("A=b=c"), Ok(("A".into(), "b=c".into())));
-        assert_eq!(key_value("A="), Ok(("A".into(), String::new())));
-        assert!(key_value("A").is_err() && key_value("=b").is_err());
+    fn a_parameter_is_a_key_and_a_value_that_may_contain_both_signs() {
+        for (text, expected) in [
+            ("A=b=c", (None, "A", "b=c")),
+            ("A=", (None, "A", "")),
+            ("A=arn:aws:x", (None, "A", "arn:aws:x")),
+            ("s:A=b:c", (Some("s"), "A", "b:c")),
+        ] {
+            let found = parameter(text).unwrap();
+            let found = (found.stack.as_deref(), &*found.key, &*found.value);
+            assert_eq!(found, expected, "{text}");
+        }
+        for wrong in ["A", "=b", "s:=b", ":A=b", "s:A"] {
+            assert!(parameter(wrong).is_err(), "{wrong}");
+        }
     }
 }

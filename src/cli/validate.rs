@@ -1,4 +1,4 @@
-//! `privlink validate`: everything that is wrong with a template, without touching the machine.
+//! `privlink validate`: everything that is wrong with templates, without touching the machine.
 
 use std::process::ExitCode;
 
@@ -8,18 +8,20 @@ use serde::Serialize;
 
 use super::up::TemplateArgs;
 use super::{Global, OutputFormat, examples, output};
-use crate::template::{Diagnostic, Diagnostics, Note, Stack};
+use crate::daemon::Templates;
+use crate::template::{Diagnostic, Diagnostics, Note, Stack, Stacks};
 
-/// Check a template without running it; needs no root
+/// Check templates without running them; needs no root
 #[derive(Args)]
 #[command(after_help = examples!(
     "privlink validate examples/resource-endpoint.yaml" => "exit code 0 if `up` would take it, else 1 and all errors",
     "privlink validate stack.json --parameter Port=8080" => "with template parameters",
+    "privlink validate provider.yaml consumer.yaml" => "two stacks, with what one imports of the other",
     "privlink validate stack.yaml --output json" => "errors with file, line and column for an editor",
 ))]
 pub(super) struct Validate {
     #[command(flatten)]
-    template: TemplateArgs,
+    templates: TemplateArgs,
 }
 
 /// The answer as JSON.
@@ -28,10 +30,22 @@ pub(super) struct Validate {
 struct Verdict<'a> {
     valid: bool,
     resources: usize,
+    stacks: Vec<StackView<'a>>,
     notes: Vec<String>,
     errors: Vec<ErrorView<'a>>,
     /// How many errors were too many to list.
     omitted: usize,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct StackView<'a> {
+    stack_name: &'a str,
+    owner_id: &'a str,
+    template: &'a str,
+    resources: usize,
+    exports: Vec<&'a str>,
+    imports: Vec<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -48,14 +62,15 @@ struct ErrorView<'a> {
 
 impl Validate {
     pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
-        let template = self.template.read()?;
-        let result = template.load();
+        let templates = self.templates.read()?;
+        let result = templates.load();
         match (&result, global.output) {
             (_, OutputFormat::Json) => output::write_stdout(&output::json(&verdict(&result))?)?,
-            (Ok(stack), OutputFormat::Table) => {
-                output::write_stdout(&praise(&template.name, stack))?
+            (Ok(stacks), OutputFormat::Table) => {
+                let praise: String = stacks.list.iter().map(praise).collect();
+                output::write_stdout(&praise)?;
             }
-            (Err(diagnostics), OutputFormat::Table) => complain(&template.name, diagnostics),
+            (Err(diagnostics), OutputFormat::Table) => complain(&templates, diagnostics),
         }
         Ok(match result {
             Ok(_) => ExitCode::SUCCESS,
@@ -64,18 +79,24 @@ impl Validate {
     }
 }
 
-fn verdict(result: &Result<Stack, Diagnostics>) -> Verdict<'_> {
+fn verdict(result: &Result<Stacks, Diagnostics>) -> Verdict<'_> {
     match result {
-        Ok(stack) => Verdict {
+        Ok(stacks) => Verdict {
             valid: true,
-            resources: stack.resources.len(),
-            notes: stack.notes.iter().map(Note::to_string).collect(),
+            resources: stacks.list.iter().map(|stack| stack.resources.len()).sum(),
+            stacks: stacks.list.iter().map(stack).collect(),
+            notes: stacks
+                .list
+                .iter()
+                .flat_map(|stack| stack.notes.iter().map(Note::to_string))
+                .collect(),
             errors: Vec::new(),
             omitted: 0,
         },
         Err(diagnostics) => Verdict {
             valid: false,
             resources: 0,
+            stacks: Vec::new(),
             notes: Vec::new(),
             errors: diagnostics.list.iter().map(error).collect(),
             omitted: diagnostics.omitted,
@@ -95,25 +116,37 @@ fn error(diagnostic: &Diagnostic) -> ErrorView<'_> {
     }
 }
 
-fn praise(name: &str, stack: &Stack) -> String {
+fn stack(stack: &Stack) -> StackView<'_> {
+    let exports = stack.outputs.iter();
+    let imports = stack.imports.iter();
+    StackView {
+        stack_name: &stack.name,
+        owner_id: stack.owner.account_id(),
+        template: &stack.template,
+        resources: stack.resources.len(),
+        exports: exports
+            .filter_map(|output| output.export_name.as_deref())
+            .collect(),
+        imports: imports.map(|import| import.export_name.as_str()).collect(),
+    }
+}
+
+fn praise(stack: &Stack) -> String {
     let mut text: String = stack
         .notes
         .iter()
         .map(|note| format!("note: {note}\n"))
         .collect();
     text.push_str(&format!(
-        "{name} is valid: {}\n",
+        "{} is valid: {}\n",
+        stack.template,
         output::count(stack.resources.len(), "resource")
     ));
     text
 }
 
 /// All errors on stderr, like every error.
-fn complain(name: &str, diagnostics: &Diagnostics) {
-    let errors = diagnostics.list.len() + diagnostics.omitted;
+fn complain(templates: &Templates, diagnostics: &Diagnostics) {
     eprintln!("{diagnostics}");
-    output::print_error(&anyhow::anyhow!(
-        "{name} has {}",
-        output::count(errors, "error")
-    ));
+    output::print_error(&anyhow::anyhow!(templates.count(diagnostics)));
 }

@@ -22,7 +22,8 @@ use super::view;
 /// | path | answer |
 /// |---|---|
 /// | `GET /v1/daemon` | [`view::Daemon`]: who answers |
-/// | `GET /v1/topology` | [`view::Topology`]: instances, endpoints, outputs, notes |
+/// | `GET /v1/topology` | [`view::Topology`]: stacks, instances, endpoints, outputs, notes |
+/// | `GET /v1/stacks` | list of [`view::Stack`] |
 /// | `GET /v1/instances` | list of [`view::Instance`] |
 /// | `GET /v1/vpc-endpoints` | list of [`view::VpcEndpoint`] |
 /// | `GET /v1/network-interfaces` | list of [`view::NetworkInterface`], with counters |
@@ -39,6 +40,10 @@ pub fn router(fabric: Arc<Fabric>) -> Router {
         .route(
             "/v1/topology",
             get(async |State(fabric): Source| Json(fabric.topology())),
+        )
+        .route(
+            "/v1/stacks",
+            get(async |State(fabric): Source| Json(fabric.stacks.clone())),
         )
         .route(
             "/v1/instances",

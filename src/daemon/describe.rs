@@ -9,9 +9,9 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::view;
-use crate::control::id::{NetworkInterfaceId, ResourceGatewayId, SubnetId, VpcId};
+use crate::control::id::{Id, NetworkInterfaceId, ResourceGatewayId, SubnetId, VpcId};
 use crate::control::{
-    Attachment, ControlState, NetworkInterface, ResourceConfiguration, VpcEndpoint,
+    Attachment, ControlState, Instance, NetworkInterface, ResourceConfiguration, VpcEndpoint,
 };
 use crate::dataplane::config::{PortRange, Protocols};
 use crate::dataplane::{Dataplane, DropReason, EniCounters, EniIdx, FlowView, SideView};
@@ -28,7 +28,9 @@ pub struct Fabric {
     pub clock: Clock,
     /// Who answers.
     pub daemon: view::Daemon,
-    /// The template's outputs.
+    /// The templates that were loaded.
+    pub stacks: Vec<view::Stack>,
+    /// Their outputs.
     pub outputs: Vec<view::Output>,
     /// What the operator should know.
     pub notes: Vec<String>,
@@ -43,6 +45,7 @@ impl Fabric {
     pub fn topology(&self) -> view::Topology {
         view::Topology {
             daemon: self.daemon.clone(),
+            stacks: self.stacks.clone(),
             instances: self.instances(),
             vpc_endpoints: self
                 .state
@@ -64,10 +67,13 @@ impl Fabric {
             .map(|eni| {
                 let counters = counters.get(&eni.idx).unwrap_or(&none);
                 let (interface_type, owner, namespace) = self.attachment(eni);
+                let (stack, owner_id) = self.stack_and_account(eni.network_interface_id);
                 view::NetworkInterface {
                     network_interface_id: eni.network_interface_id.to_string(),
                     interface_type: interface_type.into(),
                     owner,
+                    stack,
+                    owner_id,
                     vpc: self.vpc_name(&eni.vpc_id),
                     vpc_id: eni.vpc_id.to_string(),
                     availability_zone: eni.availability_zone.clone(),
@@ -122,7 +128,7 @@ impl Fabric {
                 namespace,
                 error,
             } => {
-                let owner = self.named(*eni).1;
+                let owner = self.label(*eni);
                 tracing::debug!(owner, namespace, %error, "link gone");
                 eprintln!(
                     "privlink: warning: {owner}'s link in namespace {namespace} is gone; packets to it are dropped"
@@ -130,7 +136,7 @@ impl Fabric {
                 self.trouble.lock().insert(*eni, "link deleted".into());
             }
             IoEvent::NamespaceGone { namespace, enis } => {
-                let owners: Vec<_> = enis.iter().map(|eni| self.named(*eni).1).collect();
+                let owners: Vec<_> = enis.iter().map(|eni| self.label(*eni)).collect();
                 eprintln!(
                     "privlink: warning: namespace {namespace} of {} is gone; packets to it are dropped",
                     owners.join(", ")
@@ -152,32 +158,42 @@ impl Fabric {
     fn instances(&self) -> Vec<view::Instance> {
         self.state
             .instances()
-            .map(|instance| view::Instance {
-                logical_id: instance.client_token.clone(),
-                instance_id: instance.instance_id.to_string(),
-                name: instance.tags.name().map(Into::into),
-                namespace: instance.namespace.clone(),
-                namespace_created: self.created_namespaces.contains(&instance.namespace),
-                private_ip_address: instance.private_ip_address.to_string(),
-                vpc_id: instance.vpc_id.to_string(),
-                vpc: self.vpc_name(&instance.vpc_id),
-                cidr_block: self
-                    .state
-                    .vpc(&instance.vpc_id)
-                    .map(|vpc| vpc.cidr_block.to_string())
-                    .unwrap_or_default(),
-                subnet: self.subnet_name(&instance.subnet_id),
-                availability_zone: instance.availability_zone.clone(),
-            })
+            .map(|instance| self.instance(instance))
             .collect()
+    }
+
+    fn instance(&self, instance: &Instance) -> view::Instance {
+        let (stack, owner_id) = self.stack_and_account(instance.instance_id);
+        view::Instance {
+            logical_id: instance.client_token.clone(),
+            stack,
+            owner_id,
+            instance_id: instance.instance_id.to_string(),
+            name: instance.tags.name().map(Into::into),
+            namespace: instance.namespace.clone(),
+            namespace_created: self.created_namespaces.contains(&instance.namespace),
+            private_ip_address: instance.private_ip_address.to_string(),
+            vpc_id: instance.vpc_id.to_string(),
+            vpc: self.vpc_name(&instance.vpc_id),
+            cidr_block: self
+                .state
+                .vpc(&instance.vpc_id)
+                .map(|vpc| vpc.cidr_block.to_string())
+                .unwrap_or_default(),
+            subnet: self.subnet_name(&instance.subnet_id),
+            availability_zone: instance.availability_zone.clone(),
+        }
     }
 
     fn endpoint(&self, endpoint: &VpcEndpoint) -> view::VpcEndpoint {
         let resource = self
             .state
             .resource_configuration(&endpoint.resource_configuration_id);
+        let (stack, owner_id) = self.stack_and_account(endpoint.vpc_endpoint_id);
         view::VpcEndpoint {
             logical_id: endpoint.client_token.clone(),
+            stack,
+            owner_id,
             vpc_endpoint_id: endpoint.vpc_endpoint_id.to_string(),
             vpc_endpoint_type: format!("{:?}", endpoint.vpc_endpoint_type),
             state: endpoint.state.name().into(),
@@ -185,6 +201,9 @@ impl Fabric {
             vpc: self.vpc_name(&endpoint.vpc_id),
             resource: resource
                 .map(|resource| resource.client_token.clone())
+                .unwrap_or_default(),
+            resource_stack: resource
+                .map(|resource| self.stack_and_account(resource.id).0)
                 .unwrap_or_default(),
             resource_address: resource
                 .map(|resource| resource.ip_resource.to_string())
@@ -275,13 +294,34 @@ impl Fabric {
         }
     }
 
-    /// An interface's id and its owner's logical id.
-    fn named(&self, idx: EniIdx) -> (String, String) {
-        match self.state.eni_by_idx(idx) {
-            Some(eni) => (eni.network_interface_id.to_string(), self.attachment(eni).1),
-            // It was deleted, and what it did is still being counted.
-            None => (String::from("-"), String::from("-")),
+    /// The stack that a thing is part of, and the account that it belongs to.
+    fn stack_and_account(&self, id: impl Id) -> (String, String) {
+        match self.state.owner_of(id) {
+            Some(owner) => (
+                owner.stack().unwrap_or_default().to_owned(),
+                owner.account_id().to_owned(),
+            ),
+            None => Default::default(),
         }
+    }
+
+    /// An interface's id, its owner's logical id and its stack.
+    fn named(&self, idx: EniIdx) -> (String, String, String) {
+        match self.state.eni_by_idx(idx) {
+            Some(eni) => (
+                eni.network_interface_id.to_string(),
+                self.attachment(eni).1,
+                self.stack_and_account(eni.network_interface_id).0,
+            ),
+            // It was deleted, and what it did is still being counted.
+            None => ["-"; 3].map(String::from).into(),
+        }
+    }
+
+    /// An interface's owner in a sentence.
+    fn label(&self, idx: EniIdx) -> String {
+        let (_, owner, stack) = self.named(idx);
+        view::in_stack(&stack, &owner, self.stacks.len() > 1)
     }
 
     fn flow(&self, flow: &FlowView) -> view::Flow {
@@ -299,10 +339,11 @@ impl Fabric {
     }
 
     fn side(&self, side: &SideView, tuple: FiveTuple) -> view::FlowSide {
-        let (network_interface_id, owner) = self.named(side.key.ingress);
+        let (network_interface_id, owner, stack) = self.named(side.key.ingress);
         view::FlowSide {
             network_interface_id,
             owner,
+            stack,
             source: tuple.src.to_string(),
             source_port: tuple.src_port,
             destination: tuple.dst.to_string(),
@@ -313,10 +354,11 @@ impl Fabric {
     }
 
     fn drop(&self, idx: EniIdx, reason: DropReason, packets: u64) -> view::Drop {
-        let (network_interface_id, owner) = self.named(idx);
+        let (network_interface_id, owner, stack) = self.named(idx);
         view::Drop {
             network_interface_id,
             owner,
+            stack,
             reason: reason.name().into(),
             packets,
             description: reason.description().into(),

@@ -18,14 +18,13 @@ mod tests;
 mod user_data;
 pub mod view;
 
-use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::template::{self, Diagnostics, Stack};
+use crate::template::{self, Diagnostics, Parameter, Stacks};
 
 pub use made::prepare;
 pub use run::run;
@@ -35,8 +34,8 @@ pub use stop::{Stopped, stop};
 /// What to run, and how.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Spec {
-    /// The template.
-    pub template: Template,
+    /// The templates.
+    pub templates: Templates,
     /// Where the daemon keeps its lock, socket and logs.
     pub state_dir: PathBuf,
     /// Was it missing before?
@@ -51,37 +50,60 @@ pub struct Spec {
     pub run_user_data: bool,
 }
 
-/// A template, read, with what it is to be evaluated with.
+/// Templates, read, with what they are to be evaluated with.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Template {
-    /// As the user named the file.
-    pub name: String,
-    /// What stands in it.
-    pub text: String,
+pub struct Templates {
+    /// The files.
+    pub files: Vec<TemplateFile>,
     /// `--parameter`.
-    pub parameters: BTreeMap<String, String>,
+    pub parameters: Vec<Parameter>,
     /// `--region`.
     pub region: Option<String>,
-    /// The region where neither the user nor the template says one.
+    /// The region where neither the user nor a template says one.
     pub default_region: Option<String>,
 }
 
-impl Template {
-    /// What it asks for, or everything that is wrong with it.
-    pub fn load(&self) -> Result<Stack, Diagnostics> {
+/// A template's file: a stack.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TemplateFile {
+    /// As the user named it.
+    pub name: String,
+    /// What stands in it.
+    pub text: String,
+}
+
+impl Templates {
+    /// What they ask for, or everything that is wrong with them.
+    pub fn load(&self) -> Result<Stacks, Diagnostics> {
         let options = template::Options {
             parameters: self.parameters.clone(),
             region: self.region.clone(),
             default_region: self.default_region.clone(),
-            stack_name: self.stack_name(),
         };
-        let source = template::Source {
-            name: &self.name,
-            text: &self.text,
-        };
-        template::load(source, &options)
+        let names: Vec<_> = self.files.iter().map(TemplateFile::stack_name).collect();
+        let sources = self.files.iter().zip(&names);
+        let sources: Vec<_> = sources
+            .map(|(file, stack_name)| template::Source {
+                name: &file.name,
+                text: &file.text,
+                stack_name,
+            })
+            .collect();
+        template::load(&sources, &options)
     }
 
+    /// How many errors there are, as a sentence.
+    pub fn count(&self, errors: &Diagnostics) -> String {
+        let count = errors.list.len() + errors.omitted;
+        let noun = if count == 1 { "error" } else { "errors" };
+        match &self.files[..] {
+            [only] => format!("{} has {count} {noun}", only.name),
+            _ => format!("the templates have {count} {noun}"),
+        }
+    }
+}
+
+impl TemplateFile {
     /// The file's name without its extension, as far as AWS allows its characters in a stack's name.
     fn stack_name(&self) -> String {
         let stem = Path::new(&self.name).file_stem().unwrap_or_default();

@@ -13,11 +13,11 @@ use super::describe::Fabric;
 use super::made::Made;
 use super::signals::Signals;
 use super::user_data::UserData;
-use super::{Spec, Template, api, links, user_data, view};
-use crate::control::{ControlState, Instance, compile};
+use super::{Spec, Templates, api, links, user_data, view};
+use crate::control::{Instance, compile};
 use crate::dataplane::{Dataplane, Settings};
 use crate::io::{Clock, IoEvent, Offload, WorkerOptions, Workers};
-use crate::template::{Note, Output, Stack};
+use crate::template::{Output, Stack, Stacks};
 
 /// How many flows may live at once; each takes less than 300 bytes, when it comes. A single interface gets half of them at most:
 /// a million, fewer than the 1,032,192 ports that a gateway's interface of 16 addresses has towards one target.
@@ -69,7 +69,7 @@ async fn live(
 
 /// From the template to threads that forward packets.
 fn start(spec: &Spec, made: &mut Made, started: Instant) -> Result<Daemon> {
-    let stack = load(&spec.template)?;
+    let stacks = load(&spec.templates)?;
     made.create_cgroup()?;
     let listener = api::listen(made.dir())?;
     let clock = Clock::start();
@@ -79,26 +79,27 @@ fn start(spec: &Spec, made: &mut Made, started: Instant) -> Result<Daemon> {
         clock,
     };
     let dataplane = Arc::new(Dataplane::new(settings));
-    dataplane.apply(compile(&stack.state));
+    dataplane.apply(compile(&stacks.state));
     let offload = match spec.offload {
         true => Offload::On,
         false => Offload::Off,
     };
-    let tuns = links::open(&stack.state, spec.mtu, offload, made)?;
+    let tuns = links::open(&stacks.state, spec.mtu, offload, made)?;
     tracing::info!(
         workers = options.workers,
         interfaces = tuns.len(),
         "starting workers"
     );
     let (workers, happened) = Workers::start(Arc::clone(&dataplane), tuns, options)?;
-    let scripts = scripts(&stack.state);
+    let scripts = scripts(&stacks);
     let fabric = Arc::new(Fabric {
-        daemon: describe_daemon(spec, &stack, made, started),
-        outputs: stack.outputs.into_iter().map(describe_output).collect(),
-        notes: notes(spec, &stack.notes, &scripts),
+        daemon: describe_daemon(spec, &stacks, made, started),
+        stacks: stacks.list.iter().map(describe_stack).collect(),
+        outputs: stacks.list.iter().flat_map(describe_outputs).collect(),
+        notes: notes(spec, &stacks.list, &scripts),
         created_namespaces: made.namespaces(),
         trouble: Mutex::default(),
-        state: stack.state,
+        state: stacks.state,
         dataplane,
         clock,
     });
@@ -136,12 +137,10 @@ impl Daemon {
     }
 }
 
-fn load(template: &Template) -> Result<Stack> {
-    template.load().map_err(|errors| {
-        let count = errors.list.len() + errors.omitted;
-        let noun = if count == 1 { "error" } else { "errors" };
-        anyhow!("{} has {count} {noun}\n{errors}", template.name)
-    })
+fn load(templates: &Templates) -> Result<Stacks> {
+    templates
+        .load()
+        .map_err(|errors| anyhow!("{}\n{errors}", templates.count(&errors)))
 }
 
 fn settings(spec: &Spec) -> Settings {
@@ -155,45 +154,68 @@ fn settings(spec: &Spec) -> Settings {
     }
 }
 
-fn describe_daemon(spec: &Spec, stack: &Stack, made: &Made, started: Instant) -> view::Daemon {
+fn describe_daemon(spec: &Spec, stacks: &Stacks, made: &Made, started: Instant) -> view::Daemon {
+    let files = spec.templates.files.iter();
+    let files: Vec<_> = files.map(|file| file.name.as_str()).collect();
     view::Daemon {
         version: env!("CARGO_PKG_VERSION").into(),
         pid: std::process::id(),
-        template: spec.template.name.clone(),
-        region: stack.state.owner().region().into(),
+        template: files.join(" "),
+        region: stacks.state.owner().region().into(),
         cgroup: made.cgroup().ok().map(|path| path.display().to_string()),
         no_cgroup_because: made.cgroup().err().map(Into::into),
         ready_after_ms: started.elapsed().as_millis() as u64,
     }
 }
 
-fn describe_output(output: Output) -> view::Output {
-    view::Output {
-        output_key: output.key,
-        output_value: output.value,
-        description: output.description,
+fn describe_stack(stack: &Stack) -> view::Stack {
+    let imports = stack.imports.iter().map(|import| view::Import {
+        export_name: import.export_name.clone(),
+        stack: import.stack.clone(),
+    });
+    view::Stack {
+        stack_name: stack.name.clone(),
+        owner_id: stack.owner.account_id().to_owned(),
+        template: stack.template.clone(),
+        imports: imports.collect(),
     }
 }
 
-fn scripts(state: &ControlState) -> Vec<UserData> {
+fn describe_outputs(stack: &Stack) -> impl Iterator<Item = view::Output> {
+    stack.outputs.iter().map(|output: &Output| view::Output {
+        stack: stack.name.clone(),
+        output_key: output.key.clone(),
+        output_value: output.value.clone(),
+        description: output.description.clone(),
+        export_name: output.export_name.clone(),
+    })
+}
+
+fn scripts(stacks: &Stacks) -> Vec<UserData> {
     let script = |instance: &Instance| {
+        let owner = stacks.state.owner_of(instance.instance_id);
+        let stack = owner.and_then(|owner| owner.stack()).unwrap_or_default();
         Some(UserData {
-            logical_id: instance.client_token.clone(),
+            name: view::in_stack(stack, &instance.client_token, stacks.list.len() > 1),
             namespace: instance.namespace.clone(),
             script: instance.user_data.clone()?,
         })
     };
-    state.instances().filter_map(script).collect()
+    stacks.state.instances().filter_map(script).collect()
 }
 
 /// What is said once, when all stands.
-fn notes(spec: &Spec, template: &[Note], scripts: &[UserData]) -> Vec<String> {
-    let mut notes: Vec<_> = template.iter().map(Note::to_string).collect();
+fn notes(spec: &Spec, stacks: &[Stack], scripts: &[UserData]) -> Vec<String> {
+    let notes = stacks.iter().flat_map(|stack| {
+        let notes = stack.notes.iter().map(ToString::to_string);
+        notes.map(|note| match stacks.len() {
+            1 => note,
+            _ => format!("{}: {note}", stack.name),
+        })
+    });
+    let mut notes: Vec<_> = notes.collect();
     if !scripts.is_empty() && !spec.run_user_data {
-        let names: Vec<_> = scripts
-            .iter()
-            .map(|script| script.logical_id.as_str())
-            .collect();
+        let names: Vec<_> = scripts.iter().map(|script| script.name.as_str()).collect();
         notes.push(format!(
             "UserData of {} is not run (--run-user-data runs it)",
             names.join(", ")

@@ -104,13 +104,13 @@ impl StateDir {
     }
 
     /// Where the output of an instance's UserData goes.
-    pub fn user_data_log(&self, logical_id: &str) -> PathBuf {
-        self.path.join(format!("{USER_DATA}{logical_id}.log"))
+    pub fn user_data_log(&self, instance: &str) -> PathBuf {
+        self.path.join(format!("{USER_DATA}{instance}.log"))
     }
 
     /// Where an instance's UserData lies while it may run.
-    pub fn user_data_script(&self, logical_id: &str) -> PathBuf {
-        self.path.join(format!("{USER_DATA}{logical_id}"))
+    pub fn user_data_script(&self, instance: &str) -> PathBuf {
+        self.path.join(format!("{USER_DATA}{instance}"))
     }
 
     fn lock_file(&self) -> PathBuf {

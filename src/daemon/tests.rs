@@ -9,15 +9,17 @@ use serde_json::Value;
 
 use super::describe::Fabric;
 use super::state_dir::StateDir;
-use super::{Template, api, view};
+use super::{TemplateFile, Templates, api, view};
 use crate::control::compile;
 use crate::dataplane::{Dataplane, Settings};
 use crate::io::{Clock, IoEvent};
 
-fn w1() -> Template {
-    Template {
-        name: "resource-endpoint.yaml".into(),
-        text: include_str!("../../examples/resource-endpoint.yaml").into(),
+fn w1() -> Templates {
+    Templates {
+        files: vec![TemplateFile {
+            name: "resource-endpoint.yaml".into(),
+            text: include_str!("../../examples/resource-endpoint.yaml").into(),
+        }],
         parameters: Default::default(),
         region: None,
         default_region: None,
@@ -25,16 +27,16 @@ fn w1() -> Template {
 }
 
 fn fabric() -> Fabric {
-    let stack = w1().load().unwrap();
+    let stacks = w1().load().unwrap();
     let dataplane = Dataplane::new(Settings {
         workers: 1,
         seed: 7,
         mtu: 9001,
         max_flows: 1024,
     });
-    dataplane.apply(compile(&stack.state));
+    dataplane.apply(compile(&stacks.state));
     Fabric {
-        state: stack.state,
+        state: stacks.state,
         dataplane: Arc::new(dataplane),
         clock: Clock::start(),
         daemon: view::Daemon {
@@ -46,6 +48,7 @@ fn fabric() -> Fabric {
             no_cgroup_because: None,
             ready_after_ms: 1,
         },
+        stacks: Vec::new(),
         outputs: Vec::new(),
         notes: Vec::new(),
         created_namespaces: vec!["ec2-a".into()],
@@ -204,10 +207,10 @@ fn a_stack_is_called_like_its_file() {
         ("/tmp/2. my stack.json", "my-stack"),
         ("???.yaml", "privlink"),
     ] {
-        let template = Template {
+        let file = TemplateFile {
             name: file.into(),
-            ..w1()
+            text: String::new(),
         };
-        assert_eq!(template.stack_name(), expected);
+        assert_eq!(file.stack_name(), expected);
     }
 }

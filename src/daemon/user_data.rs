@@ -23,8 +23,8 @@ const TAIL_BYTES: u64 = 4096;
 /// An instance's script.
 #[derive(Clone, Debug)]
 pub struct UserData {
-    /// The instance's name in the template.
-    pub logical_id: String,
+    /// The instance's name in the template, with its stack where there are several.
+    pub name: String,
     /// The namespace to run it in.
     pub namespace: String,
     /// The decoded text.
@@ -35,7 +35,7 @@ pub struct UserData {
 #[derive(Debug)]
 pub struct Ended {
     /// Whose.
-    pub logical_id: String,
+    pub name: String,
     /// How.
     pub result: Result<ExitStatus>,
     /// Where its output went.
@@ -57,35 +57,27 @@ pub fn start_all(
     ended: &UnboundedSender<Ended>,
 ) {
     for user_data in scripts {
-        let logical_id = user_data.logical_id.clone();
-        let log = dir.user_data_log(&logical_id);
+        let name = user_data.name.clone();
+        let log = dir.user_data_log(&name);
         let ended = ended.clone();
         let started = start(user_data, dir, cgroup);
         std::thread::spawn(move || {
             let result = started.and_then(|mut child| Ok(child.wait()?));
             // Nobody listens any more once the daemon is on its way out.
-            let _ = ended.send(Ended {
-                logical_id,
-                result,
-                log,
-            });
+            let _ = ended.send(Ended { name, result, log });
         });
     }
 }
 
 /// Says how a script ended.
 pub fn report(ended: &Ended) {
-    let Ended {
-        logical_id,
-        result,
-        log,
-    } = ended;
+    let Ended { name, result, log } = ended;
     match result {
-        Ok(status) if status.success() => eprintln!("privlink: UserData of {logical_id} has run"),
+        Ok(status) if status.success() => eprintln!("privlink: UserData of {name} has run"),
         Ok(status) => {
             let path = log.display();
             eprintln!(
-                "privlink: warning: UserData of {logical_id} failed ({status}); the end of {path}:"
+                "privlink: warning: UserData of {name} failed ({status}); the end of {path}:"
             );
             eprint!(
                 "{}",
@@ -93,7 +85,7 @@ pub fn report(ended: &Ended) {
             );
         }
         Err(error) => {
-            eprintln!("privlink: warning: UserData of {logical_id} was not run: {error:#}")
+            eprintln!("privlink: warning: UserData of {name} was not run: {error:#}")
         }
     }
 }
@@ -124,7 +116,7 @@ fn start(user_data: &UserData, dir: &StateDir, cgroup: Result<&Path, &str>) -> R
     };
     let Interpreter { program, argument } = interpreter(&user_data.script)?;
     let script = write_script(user_data, dir)?;
-    let output = open_new(&dir.user_data_log(&user_data.logical_id), 0o600)?;
+    let output = open_new(&dir.user_data_log(&user_data.name), 0o600)?;
     // Through `privlink enter`, which moves itself before it becomes the script: nothing can be forked before.
     // The interpreter is named because /run, where the script lies, is often mounted noexec.
     Command::new(super::executable())
@@ -153,7 +145,7 @@ fn start(user_data: &UserData, dir: &StateDir, cgroup: Result<&Path, &str>) -> R
 }
 
 fn write_script(user_data: &UserData, dir: &StateDir) -> Result<PathBuf> {
-    let path = dir.user_data_script(&user_data.logical_id);
+    let path = dir.user_data_script(&user_data.name);
     open_new(&path, 0o700)?.write_all(&user_data.script)?;
     Ok(path)
 }

@@ -12,7 +12,7 @@ pub struct Daemon {
     pub version: String,
     /// Its process.
     pub pid: u32,
-    /// The template it was started with, as the user named it.
+    /// The templates it was started with, as the user named them, separated by spaces.
     pub template: String,
     /// The AWS region it plays.
     pub region: String,
@@ -30,14 +30,40 @@ pub struct Daemon {
 pub struct Topology {
     /// Who answers.
     pub daemon: Daemon,
+    /// Every stack.
+    pub stacks: Vec<Stack>,
     /// Every instance.
     pub instances: Vec<Instance>,
     /// Every VPC endpoint.
     pub vpc_endpoints: Vec<VpcEndpoint>,
-    /// The template's outputs.
+    /// The templates' outputs.
     pub outputs: Vec<Output>,
     /// What the operator should know: ignored resource types and the like.
     pub notes: Vec<String>,
+}
+
+/// `GET /v1/stacks`: a template that was loaded.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Stack {
+    /// Its name: that of the file.
+    pub stack_name: String,
+    /// The account that everything in it belongs to.
+    pub owner_id: String,
+    /// The template, as the user named it.
+    pub template: String,
+    /// The exports of other stacks that it uses.
+    pub imports: Vec<Import>,
+}
+
+/// What a stack uses of another.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Import {
+    /// The export.
+    pub export_name: String,
+    /// The stack that exports it.
+    pub stack: String,
 }
 
 /// `GET /v1/instances`.
@@ -46,6 +72,10 @@ pub struct Topology {
 pub struct Instance {
     /// Its name in the template.
     pub logical_id: String,
+    /// The stack that it is part of.
+    pub stack: String,
+    /// The account that it belongs to.
+    pub owner_id: String,
     /// `i-...`
     pub instance_id: String,
     /// Its `Name` tag.
@@ -74,6 +104,10 @@ pub struct Instance {
 pub struct VpcEndpoint {
     /// Its name in the template.
     pub logical_id: String,
+    /// The stack that it is part of.
+    pub stack: String,
+    /// The account that it belongs to.
+    pub owner_id: String,
     /// `vpce-...`
     pub vpc_endpoint_id: String,
     /// `Resource`, ...
@@ -86,6 +120,8 @@ pub struct VpcEndpoint {
     pub vpc: String,
     /// What it leads to: the resource configuration's name in the template.
     pub resource: String,
+    /// The stack of that resource configuration.
+    pub resource_stack: String,
     /// That resource's address in the provider's VPC.
     pub resource_address: String,
     /// The ports that are offered: `80`, `1-65535`.
@@ -118,12 +154,16 @@ pub struct EndpointInterface {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Output {
+    /// Its stack.
+    pub stack: String,
     /// Its name.
     pub output_key: String,
     /// Its value.
     pub output_value: String,
     /// What the template says of it.
     pub description: Option<String>,
+    /// The name by which other stacks import it.
+    pub export_name: Option<String>,
 }
 
 /// `GET /v1/network-interfaces`.
@@ -136,6 +176,10 @@ pub struct NetworkInterface {
     pub interface_type: String,
     /// The name in the template of what it belongs to.
     pub owner: String,
+    /// The stack that it is part of.
+    pub stack: String,
+    /// The account that it belongs to.
+    pub owner_id: String,
     /// The VPC's name in the template.
     pub vpc: String,
     /// `vpc-...`
@@ -188,6 +232,8 @@ pub struct FlowSide {
     pub network_interface_id: String,
     /// The name in the template of the interface's owner.
     pub owner: String,
+    /// The stack that the interface is part of.
+    pub stack: String,
     /// Source of the initiator's packets.
     pub source: String,
     /// Source port, or ICMP identifier.
@@ -210,6 +256,8 @@ pub struct Drop {
     pub network_interface_id: String,
     /// The name in the template of the interface's owner.
     pub owner: String,
+    /// The stack that the interface is part of.
+    pub stack: String,
     /// The reason's name.
     pub reason: String,
     /// How many.
@@ -224,4 +272,12 @@ pub struct Drop {
 pub struct Error {
     /// What went wrong.
     pub message: String,
+}
+
+/// How people tell a thing from others: `EC2A`, and where there are `several` stacks `consumer:EC2A`.
+pub fn in_stack(stack: &str, logical_id: &str, several: bool) -> String {
+    match several {
+        true => format!("{stack}:{logical_id}"),
+        false => logical_id.to_owned(),
+    }
 }

@@ -79,7 +79,7 @@ impl Diagnostic {
     }
 }
 
-/// All errors of one phase (syntax, types, references), in the order of the text.
+/// All errors of one phase (syntax, types, references), template by template in the order of the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostics {
     /// The errors; never empty.
@@ -106,7 +106,7 @@ impl fmt::Display for Diagnostics {
 impl std::error::Error for Diagnostics {}
 
 impl Diagnostics {
-    /// One error about the file as a whole.
+    /// One error about a file as a whole.
     pub(super) fn whole(file: &str, message: &str) -> Self {
         let mut report = Report::new(file, "");
         report.error(Position::START, "", message);
@@ -211,17 +211,30 @@ impl<'a> Report<'a> {
         self.lines.get(line.checked_sub(1)?).copied()
     }
 
-    /// Ends a phase: its errors, if there are any.
-    pub(super) fn finish_phase(&mut self) -> Result<(), Diagnostics> {
-        if self.list.is_empty() {
-            return Ok(());
-        }
-        let mut list = std::mem::take(&mut self.list);
-        list.sort_by_key(|d| (d.line, d.column));
-        list.dedup();
-        Err(Diagnostics {
-            list,
-            omitted: std::mem::take(&mut self.omitted),
-        })
+    /// The template's name as the user gave it.
+    pub(super) fn file(&self) -> &'a str {
+        self.file
+    }
+}
+
+/// Ends a phase: the errors of all reports, if there are any.
+pub(super) fn finish_phase<'r, 's: 'r>(
+    reports: impl IntoIterator<Item = &'r mut Report<'s>>,
+) -> Result<(), Diagnostics> {
+    let mut list = Vec::new();
+    let mut omitted = 0;
+    for report in reports {
+        omitted += std::mem::take(&mut report.omitted);
+        let mut found = std::mem::take(&mut report.list);
+        found.sort_by_key(|d| (d.line, d.column));
+        found.dedup();
+        let room = Report::LIMIT - list.len();
+        omitted += found.len().saturating_sub(room);
+        found.truncate(room);
+        list.append(&mut found);
+    }
+    match list.is_empty() {
+        true => Ok(()),
+        false => Err(Diagnostics { list, omitted }),
     }
 }

@@ -48,6 +48,8 @@ pub(super) enum Call {
         then: Node,
         otherwise: Node,
     },
+    /// Another stack's export, by its name.
+    ImportValue(Node),
     /// Known to AWS, not to us; an error only where its value is needed.
     Unsupported(&'static str),
 }
@@ -73,6 +75,7 @@ const SUPPORTED: &[&str] = &[
     "Cidr",
     "FindInMap",
     "If",
+    "ImportValue",
     "Condition",
     "Equals",
     "Not",
@@ -82,7 +85,6 @@ const SUPPORTED: &[&str] = &[
 
 /// Short and long names of AWS's other functions.
 const UNSUPPORTED: &[(&str, &str)] = &[
-    ("ImportValue", "Fn::ImportValue"),
     ("Transform", "Fn::Transform"),
     ("ForEach", "Fn::ForEach"),
     ("Length", "Fn::Length"),
@@ -188,6 +190,7 @@ impl Reader<'_, '_> {
             }
             "Fn::GetAZs" => Some(Call::GetAzs(argument)),
             "Fn::Base64" => Some(Call::Base64(argument)),
+            "Fn::ImportValue" => Some(Call::ImportValue(argument)),
             "Fn::Cidr" => self.cidr(argument),
             "Fn::FindInMap" => {
                 let usage = "Fn::FindInMap takes [map, key, key]";
@@ -392,6 +395,7 @@ impl Call {
             Self::Cidr { .. } => "Fn::Cidr",
             Self::FindInMap { .. } => "Fn::FindInMap",
             Self::If { .. } => "Fn::If",
+            Self::ImportValue(_) => "Fn::ImportValue",
             Self::Unsupported(name) => name,
         }
     }

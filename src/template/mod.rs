@@ -2,10 +2,11 @@
 //!
 //! The way of a template, each step in the file of its name: `parse` (text -> tree with positions), `document` (the
 //! skeleton) and `functions` (well-formed calls) are the syntax phase; `types` with `parameters`, `conditions` and the
-//! tables of `schema` is the second; `references` (names, order), `evaluate` (functions -> values) and `create`
-//! (commands) are the third. `load` goes through them.
+//! tables of `schema` is the second; `exports` (between stacks), `references` (names, order), `evaluate` (functions ->
+//! values) and `create` (commands) are the third, which `making` goes through for each stack. `load` goes through the
+//! phases, for all templates together.
 //!
-//! Invariant: a [`Stack`] comes of a template without errors only, and every error in it has file, line and column.
+//! Invariant: [`Stacks`] come of templates without errors only, and every error in one has file, line and column.
 //! Source: AWS's CloudFormation guide and its resource schemas.
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, unsafe_code)]
 
@@ -16,69 +17,83 @@ mod create;
 mod diagnostic;
 mod document;
 mod evaluate;
+mod exports;
 mod functions;
 mod load;
+mod making;
 mod node;
 mod notes;
 mod parameters;
 mod parse;
 mod references;
+mod region;
 mod schema;
 mod suggest;
 mod types;
 mod zones;
-
-use std::collections::BTreeMap;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Position};
 pub use load::load;
 pub use notes::Note;
 pub use parse::MAX_BYTES;
 
-use crate::control::{ControlState, Created};
+use crate::control::{ControlState, Created, Owner};
 
-/// A template's text and the name that errors call it by.
+/// A template's text, and what it is called.
 #[derive(Clone, Copy, Debug)]
 pub struct Source<'a> {
-    /// The path that the user gave.
+    /// The path that the user gave, by which errors call it.
     pub name: &'a str,
     /// YAML or JSON.
     pub text: &'a str,
+    /// `AWS::StackName`; unique among the templates of one [`load`].
+    pub stack_name: &'a str,
 }
 
-/// What the user says beside the template.
-#[derive(Clone, Debug)]
+/// What the user says beside the templates.
+#[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// `--parameter K=V`.
-    pub parameters: BTreeMap<String, String>,
+    /// `--parameter`, a later one in the place of an earlier.
+    pub parameters: Vec<Parameter>,
     /// `--region`. Default: the region of the first subnet's zone, as far as that is written out.
     pub region: Option<String>,
     /// The region if neither says one, for example `AWS_REGION` of the environment. Default: `us-east-1`.
     pub default_region: Option<String>,
-    /// `AWS::StackName`.
-    pub stack_name: String,
 }
 
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            parameters: BTreeMap::new(),
-            region: None,
-            default_region: None,
-            stack_name: "privlink".to_owned(),
-        }
-    }
+/// A parameter's value: of one stack, or of every stack that has such a parameter and was not given its own.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Parameter {
+    /// Which stack's.
+    pub stack: Option<String>,
+    /// Its logical id.
+    pub key: String,
+    /// Its value.
+    pub value: String,
+}
+
+/// Loaded templates.
+#[derive(Clone, Debug)]
+pub struct Stacks {
+    /// Everything that they made, in one region; whose a thing is, [`ControlState::owner_of`] says.
+    pub state: ControlState,
+    /// One for each template, in the order in which those were given.
+    pub list: Vec<Stack>,
 }
 
 /// A loaded template.
 #[derive(Clone, Debug)]
 pub struct Stack {
-    /// Everything that it made. Region and account are its owner's.
-    pub state: ControlState,
     /// `AWS::StackName`.
     pub name: String,
+    /// The template, as errors call it.
+    pub template: String,
+    /// Whose everything in it is.
+    pub owner: Owner,
     /// `Outputs`, in their order.
     pub outputs: Vec<Output>,
+    /// The exports of other stacks that it uses: those may not go before it.
+    pub imports: Vec<Import>,
     /// What has no effect here.
     pub notes: Vec<Note>,
     /// The resources that it made, in the order of their making.
@@ -94,8 +109,17 @@ pub struct Output {
     pub value: String,
     /// For people.
     pub description: Option<String>,
-    /// `Export: Name`; there is no other stack that could import it.
+    /// `Export: Name`, by which other stacks import it.
     pub export_name: Option<String>,
+}
+
+/// A use of `Fn::ImportValue`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Import {
+    /// The export's name.
+    pub export_name: String,
+    /// The stack that exports it.
+    pub stack: String,
 }
 
 /// A resource and what became of it.

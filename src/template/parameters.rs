@@ -1,14 +1,14 @@
-//! Parameters: declared by the template, given by the user or by their defaults.
+//! Parameters: declared by a template, given by the user (for one stack or for all) or by their defaults.
 //!
 //! Source: "Parameters" of AWS's CloudFormation guide.
 
 use std::collections::BTreeMap;
 
 use super::diagnostic::{Position, Report};
-use super::document::Section;
+use super::document::{Document, Section};
 use super::node::{Entry, Node, Value, quote};
 use super::schema::{self, Kind, Property, optional, required};
-use super::suggest;
+use super::{Parameter, Source, suggest};
 
 /// AWS's longest value.
 const MAX_VALUE: usize = 4096;
@@ -26,6 +26,62 @@ const DECLARATION: &[Property] = &[
     optional("MaxValue", Kind::Number),
     optional("NoEcho", Kind::Boolean),
 ];
+
+/// What each stack is given: a value for one stack goes before one for all that have such a parameter.
+pub(super) fn distribute(
+    given: &[Parameter],
+    sources: &[Source],
+    documents: &[Option<Document>],
+    beside: &mut Report,
+) -> Vec<BTreeMap<String, String>> {
+    let mut values = vec![BTreeMap::new(); sources.len()];
+    let (own, common): (Vec<_>, Vec<_>) = given.iter().partition(|p| p.stack.is_some());
+    for Parameter { key, value, .. } in common {
+        let mut is_wanted = false;
+        for (values, document) in values.iter_mut().zip(documents) {
+            // Alone, a template is asked whatever it has: its error can name what it has instead.
+            let declares = |d: &Document| d.parameters.entries.iter().any(|e| e.key == *key);
+            if sources.len() == 1 || document.as_ref().is_none_or(declares) {
+                is_wanted = true;
+                values.insert(key.clone(), value.clone());
+            }
+        }
+        if !is_wanted {
+            let names = documents.iter().flatten().flat_map(|d| {
+                let entries = d.parameters.entries.iter();
+                entries.map(|e| e.key.as_str())
+            });
+            let message = format!("no template has a parameter {}", quote(key));
+            beside.error_beside(OPTION, with_near(message, key, names));
+        }
+    }
+    for Parameter { stack, key, value } in own {
+        let stack = stack.as_deref().unwrap_or_default();
+        let mut stacks = sources.iter().zip(&mut values);
+        match stacks.find(|(source, _)| source.stack_name == stack) {
+            Some((_, values)) => {
+                values.insert(key.clone(), value.clone());
+            }
+            None => {
+                let names = sources.iter().map(|source| source.stack_name);
+                let message = format!("there is no stack {}", quote(stack));
+                beside.error_beside(OPTION, with_near(message, stack, names));
+            }
+        }
+    }
+    values
+}
+
+const OPTION: &str = "--parameter";
+
+fn with_near<'a>(message: String, name: &str, names: impl Iterator<Item = &'a str>) -> String {
+    let names: Vec<_> = names.collect();
+    match suggest::nearest(name, names.iter().copied()) {
+        Some(near) => format!("{message}; did you mean {near}?"),
+        None if names.is_empty() => message,
+        None => format!("{message}; there are {}", names.join(", ")),
+    }
+}
 
 /// The values of all parameters, with the place of their declaration.
 pub(super) fn resolve(

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::diagnostic::{Position, Report};
 use super::document::Resource;
 use super::evaluate::Scope;
+use super::exports::{Exports, Imports};
 use super::functions::{Call, SubPart};
 use super::node::{Entry, Node, Value, quote};
 use super::schema::{Attribute, Meaning, Type};
@@ -27,6 +28,9 @@ pub(super) struct Names<'n, 'a> {
     pub(super) resources: BTreeMap<&'a str, Meaning>,
     /// Resources that will not, because of this condition.
     pub(super) omitted: BTreeMap<&'a str, &'a str>,
+    pub(super) exports: &'n Exports,
+    /// The place among the stacks of the one that these are names of.
+    pub(super) stack: usize,
 }
 
 /// A use of a resource's placeholder attribute, for the notes.
@@ -36,14 +40,33 @@ pub(super) struct PlaceholderUse {
     pub(super) logical_id: String,
 }
 
+/// What was named.
+#[derive(Default)]
+pub(super) struct Used<'a> {
+    pub(super) resources: BTreeSet<&'a str>,
+    /// Exports of other stacks.
+    pub(super) imports: Imports,
+    pub(super) placeholders: Vec<PlaceholderUse>,
+}
+
+impl Used<'_> {
+    pub(super) fn extend(&mut self, more: Self) {
+        self.resources.extend(more.resources);
+        self.placeholders.extend(more.placeholders);
+        for (name, place) in more.imports {
+            self.imports.entry(name).or_insert(place);
+        }
+    }
+}
+
 /// The references below one node.
 pub(super) struct Walk<'w, 'a, 's> {
     pub(super) names: &'w Names<'w, 'a>,
     pub(super) path: &'w str,
     pub(super) report: &'w mut Report<'s>,
-    /// The resources that were named.
-    pub(super) found: BTreeSet<&'a str>,
-    pub(super) placeholders: Vec<PlaceholderUse>,
+    pub(super) used: Used<'a>,
+    /// Does nobody need the values here? Then exports of stacks that are not there may be named.
+    pub(super) is_ignored: bool,
 }
 
 impl<'w, 'a, 's> Walk<'w, 'a, 's> {
@@ -52,8 +75,8 @@ impl<'w, 'a, 's> Walk<'w, 'a, 's> {
             names,
             path,
             report,
-            found: BTreeSet::new(),
-            placeholders: Vec::new(),
+            used: Used::default(),
+            is_ignored: false,
         }
     }
 
@@ -96,7 +119,53 @@ impl<'w, 'a, 's> Walk<'w, 'a, 's> {
                 Some(false) => self.node(otherwise),
                 None => self.unknown_condition(condition, at),
             },
-            Call::Unsupported(_) => {}
+            Call::ImportValue(name) if !self.is_ignored => self.import(name, at),
+            Call::ImportValue(_) | Call::Unsupported(_) => {}
+        }
+    }
+
+    /// `Fn::ImportValue`: its name is known before any resource is, and so the order of the stacks.
+    fn import(&mut self, name: &Node, at: Position) {
+        let what = "the name of an import";
+        let Some(name) = self.text_without_resources(name, what) else {
+            return;
+        };
+        let exports = self.names.exports;
+        match exports.find(&name, self.names.stack) {
+            Ok(()) => {
+                let path = self.path.to_owned();
+                self.used.imports.entry(name).or_insert((at, path));
+            }
+            Err((message, help)) => {
+                self.report.error_with_help(at, self.path, message, help);
+            }
+        }
+    }
+
+    /// The value of a text that must depend on parameters and the like only; `None` after errors.
+    pub(super) fn text_without_resources(&mut self, node: &Node, what: &str) -> Option<String> {
+        let before = self.report.count();
+        let mut walk = Walk::new(self.names, self.path, self.report);
+        walk.is_ignored = true;
+        walk.node(node);
+        if let Some(resource) = walk.used.resources.first() {
+            let message = format!("{what} cannot depend on a resource ({resource})");
+            let help =
+                "CloudFormation knows it before any resource; make it of text and parameters";
+            self.report
+                .error_with_help(node.at, self.path, message, help);
+        }
+        if self.report.count() > before {
+            return None;
+        }
+        let value = self.names.scope.evaluate(node, self.path, self.report)?;
+        match value.value {
+            Value::Text(text) => Some(text),
+            _ => {
+                let message = format!("{what} must be text, not {}", value.describe());
+                self.report.error(node.at, self.path, message);
+                None
+            }
         }
     }
 
@@ -127,7 +196,7 @@ impl<'w, 'a, 's> Walk<'w, 'a, 's> {
     /// A resource by its logical id; for DependsOn also from outside.
     pub(super) fn resource(&mut self, name: &str, at: Position) -> Option<Meaning> {
         if let Some((id, meaning)) = self.names.resources.get_key_value(name) {
-            self.found.insert(id);
+            self.used.resources.insert(id);
             return Some(*meaning);
         }
         if let Some(condition) = self.names.omitted.get(name) {
@@ -176,7 +245,7 @@ impl<'w, 'a, 's> Walk<'w, 'a, 's> {
         match known.iter().find(|(n, _)| *n == attribute) {
             Some((_, Attribute::Real)) => {}
             Some((attribute, Attribute::Placeholder(_))) => {
-                self.placeholders.push(PlaceholderUse {
+                self.used.placeholders.push(PlaceholderUse {
                     type_name: schema.name,
                     attribute,
                     logical_id: name.to_owned(),
@@ -223,12 +292,9 @@ pub(super) fn unknown_condition(
     }
 }
 
-/// Resources by index, each after those that it needs, else in the order of the text. A circle is an error.
-pub(super) fn order(
-    declared: &[Declared],
-    needs: &[BTreeSet<usize>],
-    report: &mut Report,
-) -> Vec<usize> {
+/// Things by index, each after those that it needs, else in the order of their indices; and the circles among those that
+/// this leaves out, each from its member with the lowest index.
+pub(super) fn order(needs: &[BTreeSet<usize>]) -> (Vec<usize>, Vec<Vec<usize>>) {
     let mut waiting: Vec<usize> = needs.iter().map(BTreeSet::len).collect();
     let mut wanted_by = vec![Vec::new(); needs.len()];
     for (i, needed) in needs.iter().enumerate() {
@@ -247,19 +313,12 @@ pub(super) fn order(
             }
         }
     }
-    if order.len() < needs.len() {
-        report_circles(declared, needs, &waiting, report);
-    }
-    order
+    (order, circles(needs, &waiting))
 }
 
-/// Names each circle once, completely: `A -> B -> A`.
-fn report_circles(
-    declared: &[Declared],
-    needs: &[BTreeSet<usize>],
-    waiting: &[usize],
-    report: &mut Report,
-) {
+/// Each circle once, completely.
+fn circles(needs: &[BTreeSet<usize>], waiting: &[usize]) -> Vec<Vec<usize>> {
+    let mut circles = Vec::new();
     let mut seen = BTreeSet::new();
     for start in (0..needs.len()).filter(|i| waiting[*i] > 0) {
         // Every one that waits needs one that waits: following them must come back to a place of the trail.
@@ -279,21 +338,27 @@ fn report_circles(
             }
         };
         seen.extend(trail.iter().copied());
-        let Some(circle) = circle else { continue };
+        let Some(mut circle) = circle else { continue };
         seen.extend(circle.iter().copied());
-        // The circle is told from its member that stands first in the text.
-        let first = circle.iter().enumerate().min_by_key(|(_, i)| **i);
-        let turn = first.map_or(0, |(at, _)| at);
-        let members = circle[turn..].iter().chain(&circle[..=turn]);
-        let names: Vec<_> = members
-            .map(|i| declared[*i].resource.logical_id.as_str())
-            .collect();
-        let resource = declared[circle[turn]].resource;
-        let message = format!(
-            "resources need each other in a circle: {}",
-            names.join(" -> ")
-        );
-        let help = "break it; rules between groups can be AWS::EC2::SecurityGroupIngress resources";
-        report.error_with_help(resource.at, &resource.path(), message, help);
+        let lowest = circle.iter().min().copied();
+        let first = circle.iter().position(|i| Some(*i) == lowest);
+        circle.rotate_left(first.unwrap_or_default());
+        circles.push(circle);
     }
+    circles
+}
+
+/// Says which resources need each other: `A -> B -> A`, at the one that stands first in the text.
+pub(super) fn report_circle(declared: &[Declared], circle: &[usize], report: &mut Report) {
+    let members = circle.iter().chain(circle.first());
+    let names: Vec<_> = members
+        .map(|i| declared[*i].resource.logical_id.as_str())
+        .collect();
+    let resource = declared[circle[0]].resource;
+    let message = format!(
+        "resources need each other in a circle: {}",
+        names.join(" -> ")
+    );
+    let help = "break it; rules between groups can be AWS::EC2::SecurityGroupIngress resources";
+    report.error_with_help(resource.at, &resource.path(), message, help);
 }

@@ -3,16 +3,15 @@
 
 use std::collections::BTreeMap;
 
+use super::conditions;
 use super::diagnostic::{Position, Report};
 use super::document::{Document, Resource};
 use super::evaluate::Scope;
 use super::node::{Entry, Node, Value, quote};
 use super::schema::{self, Kind, Meaning, Property, optional, required};
-use super::{Options, conditions, parameters, zones};
 use crate::control::{ControlError, Owner};
 
-const DEFAULT_ACCOUNT: &str = "000000000000";
-const DEFAULT_REGION: &str = "us-east-1";
+pub(super) const DEFAULT_ACCOUNT: &str = "000000000000";
 
 const OUTPUT: &[Property] = &[
     required("Value", Kind::Any),
@@ -21,27 +20,20 @@ const OUTPUT: &[Property] = &[
     optional("Export", Kind::Object(&[required("Name", Kind::Text)])),
 ];
 
-/// Checks types; what functions may name afterwards, and the owner unless it has an error.
+/// Checks types; what functions may name afterwards, and the stack's owner. `None` after an error that leaves no owner.
 pub(super) fn check(
     document: &Document,
-    options: &Options,
+    values: BTreeMap<String, Node>,
+    region: &str,
+    stack_name: &str,
     report: &mut Report,
-) -> (Scope, Option<Owner>) {
-    let values = parameters::resolve(&document.parameters, &options.parameters, report);
-    let region = region(document, &values, options);
-    let account = account(document, report);
-    let owner = match Owner::new(&account, &region) {
-        Ok(owner) => Some(owner),
-        Err(error) => {
-            owner_error(&error, document, options, report);
-            None
-        }
-    };
-    let mut scope = Scope::new(&region);
+) -> Option<(Scope, Owner)> {
+    let (account, at) = account(document, report);
+    let mut scope = Scope::new(region);
     scope.parameters = values;
     scope
         .parameters
-        .extend(pseudo_parameters(&region, &account, &options.stack_name));
+        .extend(pseudo_parameters(region, &account, stack_name));
     for mapping in &document.mappings.entries {
         let path = format!("Mappings.{}", mapping.key);
         let kind = Kind::Map(&Kind::Map(&Kind::Any));
@@ -56,71 +48,38 @@ pub(super) fn check(
         let path = format!("Outputs.{}", output.key);
         schema::check_kind(&output.value, Kind::Object(OUTPUT), &path, report);
     }
-    (scope, owner)
-}
-
-/// An error of the account, which the template gives, or of the region, which it may not have given.
-fn owner_error(error: &ControlError, document: &Document, options: &Options, report: &mut Report) {
-    let region = match error {
-        ControlError::Region { given } => Some(given),
-        _ => None,
-    };
-    let is_at_fault = |given: &Option<String>| given.is_some() && given.as_ref() == region;
-    let message = error.to_string();
-    match &document.privlink {
-        _ if is_at_fault(&options.region) => report.error_beside("--region", message),
-        _ if is_at_fault(&options.default_region) => {
-            report.error_beside("the environment's region (AWS_REGION)", message);
+    match Owner::new(&account, region) {
+        Ok(owner) => Some((scope, owner.with_stack(stack_name))),
+        Err(error @ ControlError::Account { .. }) => {
+            report.error(at, PRIVLINK, error.to_string());
+            None
         }
-        Some(privlink) => report.error(privlink.value.at, "", message),
-        None => report.error(Position::START, "", message),
+        // Said once, for all templates.
+        Err(_) => None,
     }
 }
 
-/// `--region`, else that of the subnets' zones, else the caller's, else AWS's first.
-fn region(document: &Document, parameters: &BTreeMap<String, Node>, options: &Options) -> String {
-    let explicit = options.region.clone();
-    explicit
-        .or_else(|| region_of_zones(document, parameters))
-        .or_else(|| options.default_region.clone())
-        .unwrap_or_else(|| DEFAULT_REGION.to_owned())
-}
+const PRIVLINK: &str = "Metadata.privlink";
 
-/// The region of the first zone that can be told without knowing the region.
-fn region_of_zones(document: &Document, parameters: &BTreeMap<String, Node>) -> Option<String> {
-    let mut scope = Scope::new("");
-    scope.parameters.clone_from(parameters);
-    scope.mappings.clone_from(&document.mappings.entries);
-    // What cannot be told is no error here; it is evaluated again when everything is known.
-    let mut unheard = Report::new("", "");
-    let subnets = document.resources.iter();
-    let subnets = subnets.filter(|r| r.type_name == "AWS::EC2::Subnet");
-    let mut zones = subnets.filter_map(|r| {
-        let node = r.properties.child("AvailabilityZone")?;
-        scope.evaluate(node, "", &mut unheard)
-    });
-    zones.find_map(|zone| zones::region_of(zone.as_text()?).map(str::to_owned))
-}
-
-fn account(document: &Document, report: &mut Report) -> String {
+/// The account and where it is said.
+fn account(document: &Document, report: &mut Report) -> (String, Position) {
+    let default = (DEFAULT_ACCOUNT.to_owned(), Position::START);
     let Some(privlink) = &document.privlink else {
-        return DEFAULT_ACCOUNT.to_owned();
+        return default;
     };
-    let path = "Metadata.privlink";
-    schema::check_kind(
-        &privlink.value,
-        Kind::Object(schema::TEMPLATE_PRIVLINK),
-        path,
-        report,
-    );
+    let kind = Kind::Object(schema::TEMPLATE_PRIVLINK);
+    let before = report.count();
+    schema::check_kind(&privlink.value, kind, PRIVLINK, report);
     let Some(node) = privlink.value.child("Account") else {
-        return DEFAULT_ACCOUNT.to_owned();
+        return default;
     };
     match node.as_text() {
-        Some(text) => text.to_owned(),
+        Some(text) => (text.to_owned(), node.at),
         None => {
-            report.error(node.at, path, "Account must be written out, 12 digits");
-            DEFAULT_ACCOUNT.to_owned()
+            if report.count() == before {
+                report.error(node.at, PRIVLINK, "Account must be written out, 12 digits");
+            }
+            default
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use rustix::process::Signal;
 
-use crate::site::{ENDPOINT, INSTANCE, Site, text, wait_for};
+use crate::site::{ENDPOINT, INSTANCE, Site, Template, text, wait_for};
 
 crate::tests!(
     exec_runs_a_command_on_an_instance_and_ends_with_its_exit_code,
@@ -13,6 +13,7 @@ crate::tests!(
     user_data_runs_on_request_only_and_ends_with_the_topology,
     flows_show_both_sides_of_the_nat,
     a_template_with_an_error_creates_nothing,
+    a_consumers_stack_reaches_what_a_providers_exports,
 );
 
 fn exec_runs_a_command_on_an_instance_and_ends_with_its_exit_code() -> Result<()> {
@@ -165,5 +166,51 @@ fn a_template_with_an_error_creates_nothing() -> Result<()> {
         !std::path::Path::new("/run/netns").join(&site.a).exists(),
         "a namespace was made"
     );
+    Ok(())
+}
+
+/// Two templates of two accounts, with the same CIDR and the same logical ids.
+fn a_consumers_stack_reaches_what_a_providers_exports() -> Result<()> {
+    let mut site = Site::new()?;
+    let (client, server) = (site.a.clone(), site.b.clone());
+    let provider = Template(include_str!("../templates/provider.yaml").into())
+        .edit("Namespace: server", &format!("Namespace: {server}"));
+    let consumer = Template(include_str!("../templates/consumer.yaml").into())
+        .edit("Namespace: client", &format!("Namespace: {client}"));
+    site.up_files(
+        &[("consumer.yaml", &consumer), ("provider.yaml", &provider)],
+        &[],
+    )?;
+    site.nginx()?;
+    let page = site.curl(&["10.0.0.70"])?;
+    ensure!(page.ends_with(" to 10.0.0.10:80\n"), "{page}");
+
+    let endpoints = site.show("endpoints")?;
+    let endpoint = &endpoints[0];
+    ensure!(
+        endpoint["Stack"] == "consumer" && endpoint["OwnerId"] == "044455556666",
+        "{endpoint}"
+    );
+    ensure!(endpoint["ResourceStack"] == "provider", "{endpoint}");
+    for (what, row) in [
+        ("endpoints", ["STACK", "consumer", "provider:Configuration"]),
+        ("interfaces", ["STACK", "consumer", "provider"]),
+        (
+            "flows",
+            ["TARGET", "consumer:Instance", "provider:Instance"],
+        ),
+    ] {
+        let table = text(&site.privlink(&["show", what])?);
+        ensure!(row.iter().all(|word| table.contains(word)), "{table}");
+    }
+    let ambiguous = site.privlink(&["exec", "Instance", "--", "true"])?;
+    ensure!(
+        ambiguous.status.code() == Some(1) && text(&ambiguous).contains("stack provider"),
+        "{}",
+        text(&ambiguous)
+    );
+    let identify = ["sh", "-c", "ip netns identify $$"];
+    let output = site.privlink(&[&["exec", "provider:Instance", "--"], &identify[..]].concat())?;
+    ensure!(text(&output).trim() == server, "{}", text(&output));
     Ok(())
 }

@@ -94,14 +94,23 @@ impl Site {
 
     /// `privlink up` in the foreground, until it is ready.
     pub fn up(&mut self, template: &Template, arguments: &[&str]) -> Result<()> {
+        self.up_files(&[("template.yaml", template)], arguments)
+    }
+
+    /// The same, with a stack for each file.
+    pub fn up_files(&mut self, files: &[(&str, &Template)], arguments: &[&str]) -> Result<()> {
         ensure!(self.daemon.is_none(), "a daemon runs already");
-        let file = self.dir.path().join("template.yaml");
-        fs::write(&file, &template.0)?;
+        let mut paths = Vec::new();
+        for (name, template) in files {
+            let path = self.dir.path().join(name);
+            fs::write(&path, &template.0)?;
+            paths.push(path);
+        }
         let mut child = Command::new(env!("CARGO_BIN_EXE_privlink"))
             .args(["up", "--state-dir"])
             .arg(self.state_dir())
             .args(arguments)
-            .arg(&file)
+            .args(&paths)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

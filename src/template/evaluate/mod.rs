@@ -26,6 +26,8 @@ pub(super) struct Scope {
     pub(super) conditions: BTreeMap<String, bool>,
     /// What resources have become so far.
     pub(super) resources: BTreeMap<String, Resolved>,
+    /// The values of other stacks' exports; `None` where and while they cannot be known.
+    pub(super) imports: Option<BTreeMap<String, String>>,
     pub(super) region: String,
     spent: Cell<usize>,
 }
@@ -46,6 +48,7 @@ impl Scope {
             mappings: Vec::new(),
             conditions: BTreeMap::new(),
             resources: BTreeMap::new(),
+            imports: None,
             region: region.to_owned(),
             spent: Cell::new(0),
         }
@@ -179,7 +182,20 @@ impl Evaluation<'_, '_> {
                 Some(false) => Some(self.node(otherwise)?.value),
                 None => self.fail(at, format!("there is no condition {}", quote(condition))),
             },
+            Call::ImportValue(name) => self.import(name, call, at),
             Call::Unsupported(name) => self.fail(at, format!("{name} is not supported")),
+        }
+    }
+
+    fn import(&mut self, name: &Node, call: &Call, at: Position) -> Option<Value> {
+        let Some(imports) = &self.scope.imports else {
+            let message = "Fn::ImportValue can stand neither in Conditions nor in a name of an export or import";
+            return self.fail(at, message);
+        };
+        let name = self.text(name, call)?;
+        match imports.get(&name) {
+            Some(value) => Some(Value::Text(value.clone())),
+            None => self.fail(at, format!("No export named {} found", quote(&name))),
         }
     }
 
