@@ -7,7 +7,7 @@ use super::flow::{Claim, FlowKey};
 use super::groups::Direction;
 use super::snapshot::Snapshot;
 use super::verdict::DropReason;
-use crate::net::{Addr, Headers, Transport};
+use crate::net::{Addr, Headers, Protocol, Transport};
 
 /// Who takes a first packet to an interface's address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,7 +144,7 @@ impl Snapshot {
             gateway, resource, ..
         } = provider;
         match self.lookup(gateway.interface.vpc, resource.target) {
-            Ok(eni) if matches!(eni.interface.role, Role::Instance { .. }) => Ok(Target {
+            Ok(eni) if is_instance(eni) => Ok(Target {
                 eni,
                 address: resource.target,
             }),
@@ -175,18 +175,30 @@ impl Snapshot {
 impl Resource {
     /// Does it offer what this first packet asks for?
     fn offers(&self, headers: &Headers) -> Result<(), DropReason> {
-        let port = headers.tuple.dst_port;
+        match headers.transport {
+            Transport::EchoReply => Err(DropReason::ProtocolNotOffered),
+            _ => self.serves(headers.tuple.protocol, headers.tuple.dst_port),
+        }
+    }
+
+    /// Does it offer this protocol, at this port?
+    pub(super) fn serves(&self, protocol: Protocol, port: u16) -> Result<(), DropReason> {
         let offers_port = || match self.ports.iter().any(|range| range.contains(port)) {
             true => Ok(()),
             false => Err(DropReason::PortNotOffered),
         };
-        match headers.transport {
-            Transport::Tcp(_) if self.protocols.tcp => offers_port(),
-            Transport::Udp if self.protocols.udp => offers_port(),
-            Transport::EchoRequest if self.protocols.icmp => Ok(()),
+        match protocol {
+            Protocol::TCP if self.protocols.tcp => offers_port(),
+            Protocol::UDP if self.protocols.udp => offers_port(),
+            Protocol::ICMP if self.protocols.icmp => Ok(()),
             _ => Err(DropReason::ProtocolNotOffered),
         }
     }
+}
+
+/// Does an instance stand behind it?
+pub(super) fn is_instance(eni: &Eni) -> bool {
+    matches!(eni.interface.role, Role::Instance { .. })
 }
 
 /// The key of an instance's answers inside the VPC.

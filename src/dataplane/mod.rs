@@ -23,6 +23,7 @@
 )]
 
 pub mod config;
+mod cut;
 mod dropped;
 mod eni;
 mod epoch;
@@ -55,6 +56,7 @@ pub use verdict::{DropReason, Verdict};
 pub use view::{FlowView, SideView};
 pub use worker::{Transmit, Worker};
 
+use cut::Cut;
 use epoch::Epochs;
 use flow::FlowTable;
 use holdings::Holdings;
@@ -88,6 +90,8 @@ pub struct Deadline {
 pub enum Reason {
     /// Reclaiming expired flows.
     Sweep,
+    /// Cutting flows that the topology no longer allows.
+    Cut,
 }
 
 /// The VPC fabric: every VPC, interface, security group and flow.
@@ -100,6 +104,7 @@ pub struct Dataplane {
     holdings: Holdings,
     epochs: Epochs,
     sweep: Sweep,
+    cut: Cut,
 }
 
 impl Dataplane {
@@ -112,6 +117,7 @@ impl Dataplane {
             holdings: Holdings::new(settings.seed),
             epochs: Epochs::new(settings.workers),
             sweep: Sweep::default(),
+            cut: Cut::default(),
             settings,
         }
     }
@@ -126,7 +132,8 @@ impl Dataplane {
         )
     }
 
-    /// Replaces the topology. Flows that it does not concern go on; workers see it from their next batch.
+    /// Replaces the topology; workers see it from their next batch. Flows that it does not concern go on, those that it no
+    /// longer allows are cut by [`Dataplane::handle_timeout`], which is due at once: workers that sleep should be woken.
     pub fn apply(&self, config: DataplaneConfig) {
         let Settings { workers, mtu, .. } = self.settings;
         let mut replaced = self.replaced.lock();
@@ -134,6 +141,7 @@ impl Dataplane {
         replaced.retain(|snapshot| Arc::strong_count(snapshot) > 1);
         let next = Snapshot::new(config, workers, mtu, &self.snapshot.load());
         replaced.push(self.snapshot.swap(Arc::new(next)));
+        self.cut.follow(self.epochs.retire());
     }
 
     /// Begins a batch: the worker takes up the newest topology.

@@ -32,15 +32,29 @@ pub(super) struct Sweep {
 impl Dataplane {
     /// When [`Dataplane::handle_timeout`] has something to do; `None` while nothing is under way.
     pub fn poll_timeout(&self, _worker: &Worker) -> Option<Deadline> {
-        let at = Instant(self.sweep.due.load(Relaxed));
-        (!self.flows.is_empty()).then_some(Deadline {
-            at,
+        if self.flows.is_empty() {
+            return None;
+        }
+        let sweep = Deadline {
+            at: Instant(self.sweep.due.load(Relaxed)),
             reason: Reason::Sweep,
-        })
+        };
+        match self.cut.due() {
+            Some(at) if at < sweep.at => Some(Deadline {
+                at,
+                reason: Reason::Cut,
+            }),
+            _ => Some(sweep),
+        }
     }
 
     /// Does what is due.
     pub fn handle_timeout(&self, worker: &mut Worker, now: Instant) {
+        self.cut(worker, now);
+        self.sweep(worker, now);
+    }
+
+    fn sweep(&self, worker: &Worker, now: Instant) {
         let due = self.sweep.due.load(Relaxed);
         if now.0 < due {
             return;
@@ -65,7 +79,11 @@ impl Dataplane {
             from..end,
             MOST,
             &self.epochs,
-            |flow| flow.expired(Side::Initiator, now) || self.gives_way(worker, flow, now),
+            |flow| {
+                // One that has been cut is still to tell its sides.
+                !flow.state().is_cut()
+                    && (flow.expired(Side::Initiator, now) || self.gives_way(worker, flow, now))
+            },
             |flow| self.settle(&worker.snapshot, worker.id, flow),
         );
         self.sweep.next.store(next, Relaxed);

@@ -90,6 +90,13 @@ impl Worker {
         }
     }
 
+    /// Queues a packet for an instance, if it is still there.
+    pub(super) fn tell(&mut self, to: EniIdx, packet: impl Into<Vec<u8>>) {
+        if self.snapshot.eni(to).is_ok() {
+            self.transmit(to, packet.into());
+        }
+    }
+
     /// Queues a packet for an instance.
     pub(super) fn transmit(&mut self, to: EniIdx, bytes: Vec<u8>) {
         if let Some(counters) = self

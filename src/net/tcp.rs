@@ -1,7 +1,7 @@
 //! TCP (RFC 9293): the header fields that a stateful NAT looks at, and the two segments that it changes or makes.
 
 use super::checksum::{self, Delta};
-use super::{Headers, Packet, Protocol};
+use super::{FiveTuple, Headers, Packet, Protocol};
 
 /// The fields of one TCP segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,15 +140,23 @@ pub fn reset(headers: &Headers, segment: &Segment) -> Option<[u8; 40]> {
     if segment.has(Segment::RST) {
         return None;
     }
-    let (seq, ack, flags) = match segment.has(Segment::ACK) {
-        true => (segment.ack, 0, Segment::RST),
-        false => (0, segment.seq_end(), Segment::RST | Segment::ACK),
+    let (seq, ack) = match segment.has(Segment::ACK) {
+        true => (segment.ack, None),
+        false => (0, Some(segment.seq_end())),
     };
-    let reply = headers.tuple.reversed();
-    let (src, dst) = (reply.src.octets_v4()?, reply.dst.octets_v4()?);
-    let ([s0, s1], [d0, d1]) = (reply.src_port.to_be_bytes(), reply.dst_port.to_be_bytes());
+    reset_between(&headers.tuple.reversed(), seq, ack)
+}
+
+/// A RST from the source to the destination of `tuple`, with these numbers: an IPv4 packet.
+pub fn reset_between(tuple: &FiveTuple, seq: u32, ack: Option<u32>) -> Option<[u8; 40]> {
+    let flags = match ack {
+        Some(_) => Segment::RST | Segment::ACK,
+        None => Segment::RST,
+    };
+    let (src, dst) = (tuple.src.octets_v4()?, tuple.dst.octets_v4()?);
+    let ([s0, s1], [d0, d1]) = (tuple.src_port.to_be_bytes(), tuple.dst_port.to_be_bytes());
     let [q0, q1, q2, q3] = seq.to_be_bytes();
-    let [a0, a1, a2, a3] = ack.to_be_bytes();
+    let [a0, a1, a2, a3] = ack.unwrap_or(0).to_be_bytes();
     let mut tcp = [
         s0,
         s1,
@@ -171,7 +179,7 @@ pub fn reset(headers: &Headers, segment: &Segment) -> Option<[u8; 40]> {
         0,
         0,
     ];
-    let [c0, c1] = checksum::transport(reply.src, reply.dst, Protocol::TCP, &tcp).to_be_bytes();
+    let [c0, c1] = checksum::transport(tuple.src, tuple.dst, Protocol::TCP, &tcp).to_be_bytes();
     (tcp[16], tcp[17]) = (c0, c1);
     let mut packet = [0; 40];
     let (ip, rest) = packet.split_at_mut(20);

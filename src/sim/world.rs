@@ -1,6 +1,7 @@
 //! A data plane with its workers, run by a test one packet at a time.
 
 use std::collections::BTreeMap;
+use std::iter;
 use std::time::Duration;
 
 use super::load::{Fates, Load};
@@ -94,7 +95,7 @@ impl World {
         let verdict = self
             .dataplane
             .handle_packet(worker, from, &mut packet.view(), self.now);
-        let replies = std::iter::from_fn(|| self.dataplane.poll_transmit(worker)).collect();
+        let replies = iter::from_fn(|| self.dataplane.poll_transmit(worker)).collect();
         self.dataplane.park(worker);
         Outcome {
             verdict,
@@ -176,9 +177,10 @@ impl World {
         load.send(&self.dataplane, &mut self.workers[0], packets, self.now)
     }
 
-    /// Time passes; all that falls due meanwhile happens when it is due.
-    pub fn advance(&mut self, duration: Duration) {
+    /// Time passes; all that falls due meanwhile happens when it is due. What the core said meanwhile.
+    pub fn advance(&mut self, duration: Duration) -> Vec<Transmit> {
         let until = self.now + duration;
+        let mut said = Vec::new();
         while let Some(deadline) = self
             .dataplane
             .poll_timeout(&self.workers[0])
@@ -188,10 +190,12 @@ impl World {
             for worker in &mut self.workers {
                 self.dataplane.resume(worker);
                 self.dataplane.handle_timeout(worker, self.now);
+                said.extend(iter::from_fn(|| self.dataplane.poll_transmit(worker)));
                 self.dataplane.park(worker);
             }
         }
         self.now = until;
+        said
     }
 
     /// The drop counters that have moved since the last call, every one of them.

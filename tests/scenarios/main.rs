@@ -1,5 +1,6 @@
 //! The data plane's behaviour, told as scenarios over `sim::World` with virtual time.
 
+mod cut;
 mod endpoint;
 mod groups;
 mod hostile;

@@ -6,17 +6,19 @@
 //! | open | `ANSWERED` | `idle` |
 //! | closing: FIN both ways, or an in-window RST | `FIN_*` both, or `RESET` | `transitory`; a SYN opens a new flow |
 //! | replaced: a new flow has taken its initiator's five-tuple | `REPLACED` | `transitory`; no packet passes |
+//! | cut: the topology no longer allows it | `REPLACED`, `CUT` | until both sides have been told; no packet passes |
 //!
 //! A closed connection rests: nothing more is to come, but its target may be in TIME-WAIT and refuse a SYN from the same gateway
 //! address and port. It yields those to a SYN that such a target takes (RFC 6191), and to any once the target has reset it.
 
+use std::iter;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use super::super::time::Instant;
 use super::slot::{Activity, Flow, Side};
 use crate::net::tcp::{self, seq_le};
-use crate::net::{Headers, Packet, Segment, Transport};
+use crate::net::{Headers, Packet, Protocol, Segment, Transport};
 
 /// A set of state bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +34,7 @@ impl State {
     const BOTH_FINS: Self = Self(Self::FIN_INITIATOR.0 | Self::FIN_TARGET.0);
     /// TCP: one side has sent a RST inside the other's window.
     pub const RESET: Self = Self(8);
-    /// A new flow has taken over the initiator's five-tuple.
+    /// A new flow has taken over the initiator's five-tuple, or it has been cut: no packet passes.
     pub const REPLACED: Self = Self(16);
     /// It is in the table: set when both its keys lead to it, gone when it is swept.
     pub(super) const LIVE: Self = Self(32);
@@ -40,6 +42,8 @@ impl State {
     pub(super) const TIMESTAMPS: Self = Self(64);
     /// TCP: the target has no connection any more: it, or a RST that it takes, has reset it.
     pub(super) const GONE: Self = Self(128);
+    /// Both sides are to be told that it has ended.
+    const CUT: Self = Self(256);
 
     /// Are all of `bits` set?
     #[inline]
@@ -51,6 +55,11 @@ impl State {
     #[inline]
     pub const fn closing(self) -> bool {
         self.has(Self::BOTH_FINS) || self.has(Self::RESET) || self.has(Self::REPLACED)
+    }
+
+    /// Has it been cut, and are its sides to be told?
+    pub(in crate::dataplane) const fn is_cut(self) -> bool {
+        self.has(Self::CUT)
     }
 
     /// Has either side said that its end is near?
@@ -246,6 +255,35 @@ impl Flow {
             last.store(timestamp, Relaxed);
         }
         self.enter(State::TIMESTAMPS);
+    }
+
+    /// Lets no packet pass any more. A connection that rests goes on resting, as its target may be in TIME-WAIT; of any other the
+    /// sides are to be told.
+    pub(in crate::dataplane) fn cut(&self) {
+        if !self.state().has(State::REPLACED) {
+            self.enter(match self.rests() {
+                true => State::REPLACED,
+                false => State(State::REPLACED.0 | State::CUT.0),
+            });
+        }
+    }
+
+    /// The RSTs that end `side`'s connection, when no packet is on its way to it any more. It takes the one with the number that
+    /// it expects next (RFC 5961, 3.2): behind all that has been forwarded to it or, if some of that has been lost, what it has
+    /// acknowledged.
+    pub(in crate::dataplane) fn resets(&self, side: Side) -> impl Iterator<Item = [u8; 40]> {
+        let key = self.key(side);
+        let is_tcp = key.tuple.protocol == Protocol::TCP;
+        let end = |side| self.activity(side).seq_end.load(Relaxed);
+        let ack = (end(side) != 0).then_some(end(side));
+        let sent = end(side.other());
+        let acknowledged = self
+            .next_expected(side.other())
+            .filter(|next| *next != sent);
+        iter::once(sent)
+            .chain(acknowledged)
+            .filter(move |_| is_tcp)
+            .filter_map(move |seq| tcp::reset_between(&key.tuple.reversed(), seq, ack))
     }
 
     /// Would the other side accept this RST (RFC 9293, 3.10.7.3 and 3.10.7.4)? One that it would not must not end the flow.

@@ -322,8 +322,13 @@ impl FlowTable {
 
     /// All flows that are there now, in no order.
     pub(in crate::dataplane) fn iter(&self) -> impl Iterator<Item = &Flow> {
-        (0..self.extent() as u32).filter_map(|number| {
-            let flow = self.flow(number)?;
+        self.live(0..self.extent())
+    }
+
+    /// The flows in these places.
+    pub(in crate::dataplane) fn live(&self, places: Range<usize>) -> impl Iterator<Item = &Flow> {
+        places.filter_map(|number| {
+            let flow = self.flow(number as u32)?;
             flow.is_live().then_some(flow)
         })
     }
