@@ -565,6 +565,8 @@ const PIECES: &[&str] = &[
     "!Join ",
     "!Cidr ",
     "!If ",
+    "!ImportValue ",
+    "Export: {Name: ",
     "A",
     "A.B",
     "[",

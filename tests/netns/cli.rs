@@ -14,6 +14,7 @@ crate::tests!(
     flows_show_both_sides_of_the_nat,
     a_template_with_an_error_creates_nothing,
     a_consumers_stack_reaches_what_a_providers_exports,
+    each_stack_runs_the_user_data_of_its_own_instance,
 );
 
 fn exec_runs_a_command_on_an_instance_and_ends_with_its_exit_code() -> Result<()> {
@@ -170,13 +171,19 @@ fn a_template_with_an_error_creates_nothing() -> Result<()> {
 }
 
 /// Two templates of two accounts, with the same CIDR and the same logical ids.
+fn provider_and_consumer(site: &Site) -> [Template; 2] {
+    let provider = Template(include_str!("../templates/provider.yaml").into());
+    let consumer = Template(include_str!("../templates/consumer.yaml").into());
+    [
+        provider.edit("Namespace: server", &format!("Namespace: {}", site.b)),
+        consumer.edit("Namespace: client", &format!("Namespace: {}", site.a)),
+    ]
+}
+
 fn a_consumers_stack_reaches_what_a_providers_exports() -> Result<()> {
     let mut site = Site::new()?;
-    let (client, server) = (site.a.clone(), site.b.clone());
-    let provider = Template(include_str!("../templates/provider.yaml").into())
-        .edit("Namespace: server", &format!("Namespace: {server}"));
-    let consumer = Template(include_str!("../templates/consumer.yaml").into())
-        .edit("Namespace: client", &format!("Namespace: {client}"));
+    let server = site.b.clone();
+    let [provider, consumer] = provider_and_consumer(&site);
     site.up_files(
         &[("consumer.yaml", &consumer), ("provider.yaml", &provider)],
         &[],
@@ -212,5 +219,32 @@ fn a_consumers_stack_reaches_what_a_providers_exports() -> Result<()> {
     let identify = ["sh", "-c", "ip netns identify $$"];
     let output = site.privlink(&[&["exec", "provider:Instance", "--"], &identify[..]].concat())?;
     ensure!(text(&output).trim() == server, "{}", text(&output));
+    Ok(())
+}
+
+fn each_stack_runs_the_user_data_of_its_own_instance() -> Result<()> {
+    let mut site = Site::new()?;
+    let dir = site.dir.path().to_owned();
+    let script = format!("touch {}/ran-$(ip netns identify $$)", dir.display());
+    let [provider, consumer] = provider_and_consumer(&site).map(|template| {
+        template.edit(
+            "      PrivateIpAddress: 10.0.0.10\n",
+            &format!(
+                "      PrivateIpAddress: 10.0.0.10\n      UserData: !Base64 |\n        #!/bin/sh\n        {script}\n"
+            ),
+        )
+    });
+    site.up_files(
+        &[("provider.yaml", &provider), ("consumer.yaml", &consumer)],
+        &["--run-user-data"],
+    )?;
+    for namespace in [&site.a, &site.b] {
+        let ran = dir.join(format!("ran-{namespace}"));
+        wait_for("user data", Duration::from_secs(10), || Ok(ran.exists()))?;
+    }
+    site.daemon_says(
+        "UserData of consumer:Instance has run",
+        Duration::from_secs(10),
+    )?;
     Ok(())
 }
