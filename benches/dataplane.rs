@@ -12,7 +12,7 @@ use std::time::{Duration, Instant as Clock};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use privlink::dataplane::flow::Flow;
-use privlink::dataplane::{DropReason, Verdict, Worker};
+use privlink::dataplane::{DropReason, Settings, Verdict, Worker};
 use privlink::net::{Addr, FiveTuple, Segment, rewrite};
 use privlink::sim::{Established, Load, Topology, World, shuffle, tcp};
 
@@ -106,11 +106,30 @@ fn opening(criterion: &mut Criterion) {
     const ROUND: u64 = 50_000;
     let mut group = group(criterion, "new flow");
     let (own, neighbour) = (Topology::EC2_ADDRESS, Topology::NEIGHBOUR_ADDRESS);
-    for (name, from, client, to) in [
-        ("through the endpoint", Topology::EC2_A, own, ENDPOINT),
-        ("inside the VPC", Topology::EC2_A2, neighbour, (own, 80)),
+    let through = (Topology::EC2_A, own, ENDPOINT);
+    let inside = (Topology::EC2_A2, neighbour, (own, 80));
+    let w1 = || World::open(2 * ROUND as usize, 1);
+    let balanced = |stickiness| {
+        let mut topology = Topology::w2(1_000);
+        topology.load_balancer().cross_zone = true;
+        topology.target_group().stickiness = stickiness;
+        let settings = Settings {
+            max_flows: 2 * ROUND as usize,
+            workers: 1,
+            ..World::settings()
+        };
+        World::with(&topology, settings)
+    };
+    for (name, mut world, (from, client, to)) in [
+        ("through the endpoint", w1(), through),
+        ("inside the VPC", w1(), inside),
+        ("to one of 1,000 targets", balanced(false), through),
+        (
+            "to a client's own of 1,000 targets",
+            balanced(true),
+            through,
+        ),
     ] {
-        let mut world = World::open(2 * ROUND as usize, 1);
         let mut load = Load::new(&tcp((client, 0), to));
         for port in 1024..1024 + ROUND as u16 {
             load.push(from, &tcp((client, port), to));

@@ -34,7 +34,7 @@ const ARCHITECTURE: &str = "x86_64";
 /// A scenario: its name, and what sends so many packets.
 type Scenario = (&'static str, fn(u64));
 
-const SCENARIOS: [Scenario; 11] = [
+const SCENARIOS: [Scenario; 12] = [
     ("established_outbound", established_outbound),
     ("established_inbound", established_inbound),
     ("established_udp_inside_vpc", established_udp_inside_vpc),
@@ -49,6 +49,13 @@ const SCENARIOS: [Scenario; 11] = [
         let estate = large();
         let mut world = World::new(&estate.topology());
         let load = estate.opening(FLOWS as usize, estate.endpoints.len());
+        open_and_end(&mut world, load, packets);
+    }),
+    ("new_flow_to_one_of_1k_targets", |packets| {
+        let mut topology = Topology::w2(1_000);
+        topology.load_balancer().cross_zone = true;
+        let mut world = World::new(&topology);
+        let load = load(Topology::EC2_A, |port| tcp((CLIENT.0, port), ENDPOINT));
         open_and_end(&mut world, load, packets);
     }),
     ("dropped_bad_transport_header", |packets| {

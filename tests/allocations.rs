@@ -3,7 +3,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use privlink::dataplane::config::Protocols;
+use privlink::dataplane::config::{Destination, Protocols, Role};
 use privlink::dataplane::{DropReason, EniIdx, Verdict};
 use privlink::net::{Addr, Segment, VnetHeader};
 use privlink::sim::{
@@ -185,9 +185,12 @@ fn a_packet_of_a_flow_and_a_silent_drop_allocate_nothing() {
 /// A reason to refuse what W1 admits, and the change that brings it about.
 type Refusal = (DropReason, fn(&mut Topology));
 
-fn refusals() -> [Refusal; 4] {
+fn refusals() -> [Refusal; 5] {
     use DropReason::*;
     [
+        (EndpointNotAvailable, |topology| {
+            topology.interface(Topology::ENDPOINT_C).role = Role::Endpoint(Destination::Nothing);
+        }),
         (EgressDenied, |topology| {
             topology.group(Topology::CONSUMER_GROUP).egress.clear();
         }),

@@ -75,7 +75,7 @@ pub struct Interface {
 }
 
 /// Who stands behind an interface.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// An instance: packets enter and leave through its TUN.
     Instance {

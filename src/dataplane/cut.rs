@@ -18,7 +18,6 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::Dataplane;
-use super::config::{Destination, Role};
 use super::eni::Eni;
 use super::first::is_instance;
 use super::flow::{Flow, Side};
@@ -163,26 +162,14 @@ impl Snapshot {
 
     /// Does this endpoint still lead to the flow's target, through the gateway whose address the flow has?
     fn allows_through(&self, endpoint: &Eni, flow: &Flow) -> bool {
-        let [initiator, target] = [Side::Initiator, Side::Target].map(|side| flow.key(side));
-        let Role::Endpoint(destination) = endpoint.interface.role else {
-            return false;
-        };
-        let Some(Ok(gateway)) = destination.gateway().map(|gateway| self.eni(gateway)) else {
+        let [initiator, target] = [Side::Initiator, Side::Target].map(|side| flow.key(side).tuple);
+        let Ok((gateway, offer)) = self.offer(endpoint, initiator.protocol, initiator.dst_port)
+        else {
             return false;
         };
         let leads_there = self
-            .lookup(gateway.interface.vpc, target.tuple.src)
-            .is_ok_and(|eni| eni.idx == target.ingress && is_instance(eni));
-        let is_offered = match destination {
-            Destination::Resource { resource, .. } => {
-                self.resources.get(resource).is_some_and(|resource| {
-                    let tuple = &initiator.tuple;
-                    resource.target == target.tuple.src
-                        && resource.serves(tuple.protocol, tuple.dst_port).is_ok()
-                })
-            }
-            Destination::LoadBalancer { .. } | Destination::Nothing => false,
-        };
-        gateway.owns(target.tuple.dst) && leads_there && is_offered
+            .lookup(gateway.interface.vpc, target.src)
+            .is_ok_and(|eni| eni.idx == flow.key(Side::Target).ingress && is_instance(eni));
+        gateway.owns(target.dst) && leads_there && offer.leads_to(target.src, target.src_port)
     }
 }

@@ -43,6 +43,14 @@ impl Dropped {
         }
     }
 
+    /// There is nobody who would take it: a TCP sender gets a RST, for a SYN too.
+    pub(super) fn refused(at: EniIdx, reason: DropReason) -> Self {
+        Self {
+            reply: Some(Reply::Reset),
+            ..Self::at(at, reason)
+        }
+    }
+
     /// It is larger than `mtu` bytes, which its sender is told.
     pub(super) fn too_big(at: EniIdx, mtu: u16) -> Self {
         let reply = Reply::Unreachable(Unreachable::FragmentationNeeded { mtu });

@@ -1,5 +1,6 @@
 //! The questions that a first packet is asked, in the pipeline's order. Each is a plain function of the snapshot.
 
+use super::balance::{Listener, Node};
 use super::config::{Destination, EniIdx, Resource, Role};
 use super::dropped::Dropped;
 use super::eni::Eni;
@@ -7,14 +8,14 @@ use super::flow::{Claim, FlowKey};
 use super::groups::Direction;
 use super::snapshot::Snapshot;
 use super::verdict::DropReason;
-use crate::net::{Addr, Headers, Protocol, Transport};
+use crate::net::{Addr, FiveTuple, Headers, Protocol, Transport};
 
 /// Who takes a first packet to an interface's address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
     /// The instance behind the interface, in the sender's own VPC.
     Instance,
-    /// Whoever the endpoint leads to.
+    /// Whoever the endpoint, or the load balancer, leads to.
     Endpoint,
     /// The interface itself: an echo that its resource does not offer to answer.
     Host,
@@ -22,15 +23,24 @@ pub(super) enum Answer {
 
 /// The interfaces that a new flow through an endpoint passes, and what is offered behind them.
 pub(super) struct Provider<'a> {
+    /// The endpoint's, or, for a client in the load balancer's own VPC, the node's.
     pub(super) endpoint: &'a Eni,
+    /// The resource gateway's, or the node's.
     pub(super) gateway: &'a Eni,
-    pub(super) resource: &'a Resource,
+    pub(super) offer: Offer<'a>,
+}
+
+/// What an endpoint leads to.
+pub(super) enum Offer<'a> {
+    Resource(&'a Resource),
+    Listener(&'a Node, &'a Listener),
 }
 
 /// Where a new flow goes in the provider's VPC.
 pub(super) struct Target<'a> {
     pub(super) eni: &'a Eni,
-    pub(super) address: Addr,
+    /// The first packet's, with the target's address and port; only the gateway's own are to be found.
+    pub(super) headers: Headers,
 }
 
 impl Snapshot {
@@ -56,11 +66,18 @@ impl Snapshot {
         match destination.interface.role {
             Role::Instance { .. } => Ok(Answer::Instance),
             // It takes nothing in but answers, so its groups are not even asked.
-            Role::Gateway | Role::Node { .. } => Err(Dropped::stray(
+            Role::Gateway => Err(Dropped::stray(
                 destination.idx,
                 DropReason::GatewayIngress,
                 headers,
             )),
+            // A target's late answer is told so, whatever its groups say.
+            Role::Node { .. } => match &headers.transport {
+                Transport::Tcp(segment) if !segment.opens() => {
+                    Err(Dropped::stray(destination.idx, DropReason::NoFlow, headers))
+                }
+                _ => Ok(Answer::Endpoint),
+            },
             // Nor are those of an interface that is silent, whoever asks.
             Role::Endpoint(Destination::Nothing) => Err(Dropped::at(
                 destination.idx,
@@ -93,39 +110,36 @@ impl Snapshot {
         headers: &Headers,
     ) -> Result<(), Dropped> {
         let (from, to) = (headers.tuple.src, headers.tuple.dst);
-        if !self
-            .groups
-            .admit(&source.interface.groups, Direction::Egress, headers, to)
-        {
+        if !self.lets_pass(source, Direction::Egress, headers, to) {
             return Err(Dropped::at(source.idx, DropReason::EgressDenied));
         }
-        if !self.groups.admit(
-            &destination.interface.groups,
-            Direction::Ingress,
-            headers,
-            from,
-        ) {
+        if !self.lets_pass(destination, Direction::Ingress, headers, from) {
             return Err(Dropped::at(destination.idx, DropReason::IngressDenied));
         }
         Ok(())
     }
 
-    /// The gateway and the resource behind this endpoint, if it offers what the packet asks for, and the packet asks first.
+    fn lets_pass(&self, eni: &Eni, direction: Direction, headers: &Headers, peer: Addr) -> bool {
+        eni.has_no_groups_to_ask()
+            || self
+                .groups
+                .admit(&eni.interface.groups, direction, headers, peer)
+    }
+
+    /// The gateway and what is offered behind this endpoint, if that is what the packet asks for, and the packet asks first.
     pub(super) fn provider<'a>(
         &'a self,
         endpoint: &'a Eni,
         headers: &Headers,
     ) -> Result<Provider<'a>, Dropped> {
-        let nothing = Dropped::at(endpoint.idx, DropReason::NoTarget);
-        let Role::Endpoint(Destination::Resource { resource, gateway }) = endpoint.interface.role
-        else {
-            return Err(nothing);
+        let FiveTuple {
+            protocol, dst_port, ..
+        } = headers.tuple;
+        let offer = match headers.transport {
+            Transport::EchoReply => Err(DropReason::ProtocolNotOffered),
+            _ => self.offer(endpoint, protocol, dst_port),
         };
-        let resource = self.resources.get(resource).ok_or(nothing)?;
-        let gateway = self.eni(gateway).map_err(|_| nothing)?;
-        resource
-            .offers(headers)
-            .map_err(|reason| Dropped::at(endpoint.idx, reason))?;
+        let (gateway, offer) = offer.map_err(|reason| Dropped::at(endpoint.idx, reason))?;
         match &headers.transport {
             Transport::Tcp(segment) if !segment.opens() => {
                 Err(Dropped::stray(endpoint.idx, DropReason::NoFlow, headers))
@@ -133,56 +147,113 @@ impl Snapshot {
             _ => Ok(Provider {
                 endpoint,
                 gateway,
-                resource,
+                offer,
             }),
         }
     }
 
-    /// The instance behind the resource's address. A gateway leads to instances only: not to another endpoint, not to a gateway.
-    pub(super) fn select_target(&self, provider: &Provider<'_>) -> Result<Target<'_>, Dropped> {
-        let Provider {
-            gateway, resource, ..
-        } = provider;
-        match self.lookup(gateway.interface.vpc, resource.target) {
-            Ok(eni) if is_instance(eni) => Ok(Target {
-                eni,
-                address: resource.target,
-            }),
+    /// What this endpoint, or load balancer's node, offers for this protocol and port, and the gateway or node that leads there.
+    pub(super) fn offer(
+        &self,
+        endpoint: &Eni,
+        protocol: Protocol,
+        port: u16,
+    ) -> Result<(&Eni, Offer<'_>), DropReason> {
+        let (gateway, resource) = match endpoint.interface.role {
+            Role::Endpoint(Destination::Resource { resource, gateway }) => {
+                (gateway, Some(resource))
+            }
+            Role::Endpoint(Destination::LoadBalancer { node }) => (node, None),
+            Role::Node { .. } => (endpoint.idx, None),
+            _ => return Err(DropReason::NoTarget),
+        };
+        let nothing = DropReason::NoTarget;
+        let offer = match resource {
+            Some(resource) => {
+                let resource = self.resources.get(resource).ok_or(nothing)?;
+                resource.serves(protocol, port)?;
+                Offer::Resource(resource)
+            }
+            None => {
+                let node = self.balancers.node(gateway).ok_or(nothing)?;
+                Offer::Listener(node, node.listener(protocol, port)?)
+            }
+        };
+        Ok((self.eni(gateway).map_err(|_| nothing)?, offer))
+    }
+
+    /// The instance behind the resource's address, or behind that of the target that the load balancer chooses. A gateway leads
+    /// to instances only: not to another endpoint, not to a gateway.
+    pub(super) fn select_target(
+        &self,
+        source: &Eni,
+        provider: &Provider<'_>,
+        headers: &Headers,
+    ) -> Result<Target<'_>, Dropped> {
+        let gateway = provider.gateway;
+        let (address, port) = match provider.offer {
+            Offer::Resource(resource) => (resource.target, headers.tuple.dst_port),
+            Offer::Listener(node, listener) => self
+                .balancers
+                .select(node, listener, source, headers)
+                .map(|member| (member.address, member.port))
+                .ok_or(Dropped::refused(gateway.idx, DropReason::NoTargetInScope))?,
+        };
+        match self.lookup(gateway.interface.vpc, address) {
+            Ok(eni) if is_instance(eni) => {
+                let mut headers = *headers;
+                (headers.tuple.dst, headers.tuple.dst_port) = (address, port);
+                Ok(Target { eni, headers })
+            }
             _ => Err(Dropped::at(gateway.idx, DropReason::NoTarget)),
         }
     }
 
-    /// Do the gateway's groups let this flow out to its target?
+    /// Do the gateway's groups let this flow out to its target? And the load balancer's, if they count, the consumer in?
     pub(super) fn admit_gateway(
         &self,
         provider: &Provider<'_>,
         target: &Target<'_>,
         headers: &Headers,
     ) -> Result<(), Dropped> {
-        let gateway = provider.gateway;
-        match self.groups.admit(
-            &gateway.interface.groups,
-            Direction::Egress,
-            headers,
-            target.address,
-        ) {
+        let Provider {
+            endpoint, gateway, ..
+        } = provider;
+        // A client in its own VPC has been asked already.
+        if let Offer::Listener(node, _) = provider.offer
+            && node.enforces_inbound_rules_on_private_link
+            && endpoint.idx != gateway.idx
+            && !gateway.has_no_groups_to_ask()
+            && !self.groups.admit_stranger(
+                &gateway.interface.groups,
+                Direction::Ingress,
+                headers,
+                headers.tuple.src,
+            )
+        {
+            return Err(Dropped::at(gateway.idx, DropReason::IngressDenied));
+        }
+        let onward = &target.headers;
+        match self.lets_pass(gateway, Direction::Egress, onward, onward.tuple.dst) {
             true => Ok(()),
             false => Err(Dropped::at(gateway.idx, DropReason::EgressDenied)),
         }
     }
 }
 
-impl Resource {
-    /// Does it offer what this first packet asks for?
-    fn offers(&self, headers: &Headers) -> Result<(), DropReason> {
-        match headers.transport {
-            Transport::EchoReply => Err(DropReason::ProtocolNotOffered),
-            _ => self.serves(headers.tuple.protocol, headers.tuple.dst_port),
+impl Offer<'_> {
+    /// Does it lead to this address, and, if it has one of its own there, port?
+    pub(super) fn leads_to(&self, address: Addr, port: u16) -> bool {
+        match self {
+            Self::Resource(resource) => resource.target == address,
+            Self::Listener(_, listener) => listener.has_target(address, port),
         }
     }
+}
 
+impl Resource {
     /// Does it offer this protocol, at this port?
-    pub(super) fn serves(&self, protocol: Protocol, port: u16) -> Result<(), DropReason> {
+    fn serves(&self, protocol: Protocol, port: u16) -> Result<(), DropReason> {
         let offers_port = || match self.ports.iter().any(|range| range.contains(port)) {
             true => Ok(()),
             false => Err(DropReason::PortNotOffered),

@@ -87,6 +87,32 @@ impl Groups {
         headers: &Headers,
         peer: Addr,
     ) -> bool {
+        self.ask(groups, direction, headers, peer, |rule| {
+            self.is_peer(rule, peer)
+        })
+    }
+
+    /// As [`Groups::admit`], for a peer in another VPC: no reference to a group means it, whoever has its address here.
+    pub(super) fn admit_stranger(
+        &self,
+        groups: &[GroupIdx],
+        direction: Direction,
+        headers: &Headers,
+        peer: Addr,
+    ) -> bool {
+        self.ask(groups, direction, headers, peer, |rule| {
+            matches!(rule.peer, Peer::Cidr(_)) && self.is_peer(rule, peer)
+        })
+    }
+
+    fn ask(
+        &self,
+        groups: &[GroupIdx],
+        direction: Direction,
+        headers: &Headers,
+        peer: Addr,
+        is_peer: impl Fn(&Rule) -> bool,
+    ) -> bool {
         groups
             .iter()
             .filter_map(|group| self.table.get(*group))
@@ -95,7 +121,7 @@ impl Groups {
                     Direction::Ingress => &group.ingress,
                     Direction::Egress => &group.egress,
                 };
-                rules.admit(headers, peer, |rule| self.is_peer(rule, peer))
+                rules.admit(headers, peer, &is_peer)
             })
     }
 

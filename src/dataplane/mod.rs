@@ -22,6 +22,7 @@
     unsafe_code
 )]
 
+mod balance;
 pub mod config;
 mod cut;
 mod dropped;
@@ -48,7 +49,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
-pub use config::{DataplaneConfig, EniIdx};
+pub use config::{DataplaneConfig, EniIdx, TargetIdx};
 pub use eni::EniCounters;
 pub use idx::{Idx, IdxAllocator, Table};
 pub use time::Instant;
@@ -135,13 +136,21 @@ impl Dataplane {
     /// Replaces the topology; workers see it from their next batch. Flows that it does not concern go on, those that it no
     /// longer allows are cut by [`Dataplane::handle_timeout`], which is due at once: workers that sleep should be woken.
     pub fn apply(&self, config: DataplaneConfig) {
-        let Settings { workers, mtu, .. } = self.settings;
         let mut replaced = self.replaced.lock();
         // Taking a large one apart takes milliseconds, which no worker has: it happens here, when none holds it any more.
         replaced.retain(|snapshot| Arc::strong_count(snapshot) > 1);
-        let next = Snapshot::new(config, workers, mtu, &self.snapshot.load());
+        let next = Snapshot::new(config, &self.settings, &self.snapshot.load());
         replaced.push(self.snapshot.swap(Arc::new(next)));
         self.cut.follow(self.epochs.retire());
+    }
+
+    /// A node of a load balancer has found a target healthy, or not: an unhealthy one gets no new flow through that node while
+    /// another one is healthy. A new target is healthy until the first finding.
+    pub fn set_target_health(&self, node: EniIdx, target: TargetIdx, healthy: bool) {
+        self.snapshot
+            .load()
+            .balancers
+            .set_health(node, target, healthy);
     }
 
     /// Begins a batch: the worker takes up the newest topology.

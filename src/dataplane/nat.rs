@@ -1,4 +1,5 @@
-//! NAT at the resource gateway: which of its addresses and ports stands for a consumer's flow towards a target.
+//! NAT at the resource gateway, or at a load balancer's node: which of its addresses and ports stands for a consumer's flow
+//! towards a target.
 //!
 //! Mapping is endpoint-dependent: a gateway address and port may serve several flows when their targets differ, never two
 //! at once to one target. The flow table keeps that: a binding is free when the target's flow key is, or when the connection
@@ -20,7 +21,7 @@ use super::flow::{Claim, FlowKey, OpenError};
 use super::groups::Direction;
 use super::snapshot::Snapshot;
 use super::verdict::DropReason;
-use crate::net::{Addr, FiveTuple, Headers, Protocol};
+use crate::net::{Addr, FiveTuple, Protocol};
 
 /// Ports that a gateway uses towards targets.
 const PORTS: PortRange = PortRange {
@@ -51,16 +52,15 @@ impl Dataplane {
         &'a self,
         snapshot: &'a Snapshot,
         provider: &'a Provider<'a>,
-        target: &Target<'a>,
-        headers: &'a Headers,
+        target: &'a Target<'a>,
         random: &'a mut ChaCha8Rng,
     ) -> Result<impl Iterator<Item = (FlowKey, Claim)> + 'a, Dropped> {
-        let mut admitted = admitted(snapshot, provider, target, headers).peekable();
+        let mut admitted = admitted(snapshot, provider, target).peekable();
         if admitted.peek().is_none() {
             return Err(Dropped::at(target.eni.idx, DropReason::IngressDenied));
         }
-        let answers = Answers::new(target, headers);
-        let range = range(headers.tuple.protocol);
+        let answers = Answers::new(target);
+        let range = range(target.headers.tuple.protocol);
         let tries = admitted.flat_map(move |address| {
             let share = self.share(snapshot, provider, &answers.to(address, 0));
             share.claims().map(move |claim| (address, claim))
@@ -88,16 +88,13 @@ impl Dataplane {
         snapshot: &Snapshot,
         provider: &Provider<'_>,
         target: &Target<'_>,
-        headers: &Headers,
         error: OpenError,
     ) -> Dropped {
-        let answers = Answers::new(target, headers);
+        let answers = Answers::new(target);
         let is_at_limit =
             |address| self.share(snapshot, provider, &answers.to(address, 0)) == Share::AtLimit;
         match error {
-            OpenError::NoBinding
-                if admitted(snapshot, provider, target, headers).any(is_at_limit) =>
-            {
+            OpenError::NoBinding if admitted(snapshot, provider, target).any(is_at_limit) => {
                 Dropped::exhausted(provider.endpoint.idx, DropReason::EndpointPortLimit)
             }
             _ => error.at(provider.gateway),
@@ -136,12 +133,12 @@ impl Share {
 fn admitted<'a>(
     snapshot: &'a Snapshot,
     provider: &Provider<'a>,
-    target: &Target<'a>,
-    headers: &'a Headers,
+    target: &'a Target<'a>,
 ) -> impl Iterator<Item = Addr> + Clone + 'a {
     let groups = &target.eni.interface.groups;
     let addresses = &provider.gateway.interface.addresses;
-    let consumer = FixedState::default().hash_one((headers.tuple.src, provider.endpoint.idx));
+    let consumer =
+        FixedState::default().hash_one((target.headers.tuple.src, provider.endpoint.idx));
     let preferred = (consumer % addresses.len().max(1) as u64) as usize;
     addresses
         .iter()
@@ -152,7 +149,7 @@ fn admitted<'a>(
         .filter(|address| {
             snapshot
                 .groups
-                .admit(groups, Direction::Ingress, headers, *address)
+                .admit(groups, Direction::Ingress, &target.headers, *address)
         })
 }
 
@@ -160,16 +157,14 @@ fn admitted<'a>(
 #[derive(Clone, Copy)]
 struct Answers {
     ingress: EniIdx,
-    target: Addr,
     first: FiveTuple,
 }
 
 impl Answers {
-    fn new(target: &Target<'_>, headers: &Headers) -> Self {
+    fn new(target: &Target<'_>) -> Self {
         Self {
             ingress: target.eni.idx,
-            target: target.address,
-            first: headers.tuple,
+            first: target.headers.tuple,
         }
     }
 
@@ -178,7 +173,7 @@ impl Answers {
             ingress: self.ingress,
             tuple: FiveTuple {
                 protocol: self.first.protocol,
-                src: self.target,
+                src: self.first.dst,
                 src_port: self.first.dst_port,
                 dst: gateway,
                 dst_port: port,

@@ -136,15 +136,15 @@ impl Dataplane {
             }
             Answer::Endpoint => {
                 let provider = snapshot.provider(destination, headers)?;
-                let target = snapshot.select_target(&provider)?;
+                let target = snapshot.select_target(source, &provider, headers)?;
                 snapshot.admit_gateway(&provider, &target, headers)?;
                 let terms = self.endpoint_terms(&provider, headers);
                 self.fits(from, headers, terms.mtu)?;
                 let request = request(terms);
                 let random = &mut worker.random;
-                let bindings = self.bind(&snapshot, &provider, &target, headers, random)?;
+                let bindings = self.bind(&snapshot, &provider, &target, random)?;
                 self.open(&snapshot, worker.id, source, &request, bindings, now)
-                    .map_err(|error| self.unbound(&snapshot, &provider, &target, headers, error))?
+                    .map_err(|error| self.unbound(&snapshot, &provider, &target, error))?
             }
             Answer::Host => return Ok(worker.answer(source, destination, packet, now)),
         };

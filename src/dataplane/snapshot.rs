@@ -6,6 +6,8 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 use ipnet::IpNet;
 
+use super::Settings;
+use super::balance::Balancers;
 use super::config::{DataplaneConfig, EniIdx, Interface, Resource, Role, Vpc, VpcIdx};
 use super::eni::Eni;
 use super::groups::Groups;
@@ -20,7 +22,8 @@ pub(super) struct Snapshot {
     pub(super) vpcs: Vpcs,
     pub(super) groups: Groups,
     pub(super) resources: Table<Resource>,
-    /// Gateways that serve more than one endpoint.
+    pub(super) balancers: Balancers,
+    /// Gateways, and load balancers' nodes, that serve more than one endpoint.
     shared: HashSet<EniIdx, FixedState>,
 }
 
@@ -36,8 +39,9 @@ struct Routes {
 }
 
 impl Snapshot {
-    /// The snapshot of `config`; interfaces that were there `before` keep their counters and stacks.
-    pub(super) fn new(config: DataplaneConfig, workers: usize, mtu: u16, before: &Self) -> Self {
+    /// The snapshot of `config`; interfaces that were there `before` keep their counters, stacks and targets' health.
+    pub(super) fn new(config: DataplaneConfig, settings: &Settings, before: &Self) -> Self {
+        let balancers = Balancers::new(&config, settings.seed, &before.balancers);
         let groups = Groups::new(
             config.groups,
             config.enis.iter().map(|(_, interface)| interface),
@@ -47,16 +51,16 @@ impl Snapshot {
         let mut enis = Table::new();
         for (idx, interface) in config.enis.into_entries() {
             let before = before.enis.get(idx).map(Arc::as_ref);
-            enis.insert(
-                idx,
-                Arc::new(Eni::new(idx, interface, workers, mtu, before)),
-            );
+            let Settings { workers, mtu, .. } = *settings;
+            let eni = Eni::new(idx, interface, workers, mtu, before);
+            enis.insert(idx, Arc::new(eni));
         }
         Self {
             enis,
             vpcs,
             groups,
             resources: config.resources,
+            balancers,
             shared,
         }
     }
@@ -81,7 +85,7 @@ impl Snapshot {
     }
 }
 
-/// The gateways to which more than one endpoint leads.
+/// The gateways and nodes to which more than one endpoint leads.
 fn shared_gateways(enis: &Table<Interface>) -> HashSet<EniIdx, FixedState> {
     let mut seen = HashSet::<_, FixedState>::default();
     enis.iter()

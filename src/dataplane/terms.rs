@@ -6,7 +6,7 @@ use super::Dataplane;
 use super::config::EniIdx;
 use super::dropped::Dropped;
 use super::eni::Eni;
-use super::first::Provider;
+use super::first::{Offer, Provider};
 use super::flow::{Claim, Flow, FlowKey, OpenError, Request, Terms};
 use super::snapshot::Snapshot;
 use super::time::Instant;
@@ -79,16 +79,21 @@ impl Dataplane {
         }
     }
 
-    /// Through an endpoint; a resource may have an idle timeout of its own.
+    /// Through an endpoint; a resource may have an idle timeout of its own, a listener has one for TCP.
     pub(super) fn endpoint_terms(&self, provider: &Provider<'_>, headers: &Headers) -> Terms {
         let (idle, transitory) = match headers.transport {
             Transport::Tcp(_) => (ENDPOINT_TCP_IDLE, TCP_TRANSITORY),
             Transport::Udp => (ENDPOINT_UDP_IDLE, ENDPOINT_UDP_IDLE),
             _ => (ICMP_QUERY, ICMP_QUERY),
         };
+        let own = match (&provider.offer, &headers.transport) {
+            (Offer::Resource(resource), _) => resource.idle_timeout,
+            (Offer::Listener(_, listener), Transport::Tcp(_)) => Some(listener.tcp_idle_timeout),
+            (Offer::Listener(..), _) => None,
+        };
         Terms {
             via: Some(provider.endpoint.idx),
-            idle: provider.resource.idle_timeout.unwrap_or(idle),
+            idle: own.unwrap_or(idle),
             transitory,
             mtu: self.settings.mtu.min(ENDPOINT_MTU),
         }

@@ -74,10 +74,12 @@ drop_reasons! {
     EgressDenied,
     /// No ingress rule of the receiver's security groups admits it.
     IngressDenied,
-    /// The resource configuration does not offer this protocol.
+    /// Neither the resource configuration nor a listener offers this protocol.
     ProtocolNotOffered,
-    /// The resource configuration's port ranges do not contain this port.
+    /// Neither the resource configuration's port ranges nor a listener of the protocol have this port.
     PortNotOffered,
+    /// The target group has no target in the zones that the load balancer's node may use (a TCP sender gets a RST).
+    NoTargetInScope,
     /// No interface in the provider's VPC has the target address.
     NoTarget,
     /// Every gateway address and port towards this target is in use, or a live flow has the same two ends.
@@ -88,7 +90,7 @@ drop_reasons! {
     FlowTableFull,
     /// A TCP segment of no known connection (its sender gets a RST), or of one that has been replaced.
     NoFlow,
-    /// To an address of a resource gateway or a load balancer, which accepts nothing that is not an answer.
+    /// To a resource gateway's address, or from a target against the direction of a flow: only answers pass there.
     GatewayIngress,
     /// Larger than the path's MTU (its sender gets an ICMP fragmentation-needed).
     PacketTooBig,

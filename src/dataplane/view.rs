@@ -16,7 +16,7 @@ pub struct FlowView {
     pub initiator: SideView,
     /// The side that answers.
     pub target: SideView,
-    /// The endpoint's interface that it came through; `None` inside a VPC.
+    /// The endpoint's interface that it came through, or that of the load balancer in its own VPC; `None` without either.
     pub via: Option<EniIdx>,
     /// Where in its life it is.
     pub state: State,
@@ -74,17 +74,18 @@ impl Dataplane {
     }
 
     /// The interfaces between a flow's two ends, each with the side whose packets it receives and the side whose packets it
-    /// sends on: the endpoint's (towards the consumer's VPC) and the gateway's (towards the provider's).
+    /// sends on: the endpoint's (towards the consumer's VPC) and the gateway's or node's (towards the provider's).
     pub(super) fn passed_through(
         &self,
         snapshot: &Snapshot,
         flow: &Flow,
     ) -> impl Iterator<Item = (EniIdx, Side, Side)> {
-        let endpoint = flow.via();
-        let gateway = endpoint.and_then(|idx| match snapshot.eni(idx).ok()?.interface.role {
-            Role::Endpoint(destination) => destination.gateway(),
-            Role::Instance { .. } | Role::Gateway | Role::Node { .. } => None,
-        });
+        let role = |idx| snapshot.eni(idx).ok().map(|eni| eni.interface.role);
+        let (endpoint, gateway) = match (flow.via(), flow.via().and_then(role)) {
+            (via, Some(Role::Endpoint(destination))) => (via, destination.gateway()),
+            (via, Some(Role::Node { .. })) => (None, via),
+            (via, _) => (via, None),
+        };
         let (initiator, target) = (Side::Initiator, Side::Target);
         let endpoint = endpoint.map(|idx| (idx, initiator, target));
         endpoint

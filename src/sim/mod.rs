@@ -2,6 +2,7 @@
 //!
 //! Used by tests, benches and fuzzing; nothing that runs in production knows it, and it may panic.
 
+mod balanced;
 mod estate;
 mod load;
 mod packet;

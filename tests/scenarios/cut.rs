@@ -205,7 +205,7 @@ fn a_hundred_changes_that_do_not_concern_a_transfer_leave_it_alone() {
     let opened = world.flows()[0].initiator.key;
     for nth in 0..100u32 {
         let newcomer = EniIdx::new(100, nth);
-        let role = topology.interface(Topology::ENDPOINT_A).role.clone();
+        let role = topology.interface(Topology::ENDPOINT_A).role;
         let (vpc, group) = (Topology::CONSUMER_VPC, Topology::CONSUMER_GROUP);
         match nth % 4 {
             0 => topology.add(newcomer, vpc, &[[172, 18, 7, 7]], group, role),

@@ -8,7 +8,7 @@ use privlink::dataplane::{DropReason, Settings, Verdict};
 use privlink::net::Addr;
 use privlink::sim::{Topology, World, any_from, echo_reply, echo_request, tcp, udp};
 
-use super::{A, ACK, B, Connection, EC2, ENDPOINT, SYN, drops, source, tuple};
+use super::{A, ACK, B, Connection, EC2, ENDPOINT, SYN, drops, port_unreachable, source, tuple};
 
 #[test]
 fn a_connection_crosses_between_two_vpcs_whose_instances_have_the_same_address() {
@@ -434,23 +434,6 @@ fn deliver_raw(
     assert_eq!(outcome.verdict, Verdict::Forward(to));
     assert!(outcome.packet.checksums_are_right());
     outcome.packet.bytes
-}
-
-/// An ICMP port-unreachable from `src` to `dst`, by etherparse, that quotes 28 bytes.
-fn port_unreachable(src: [u8; 4], dst: [u8; 4], quoted: &[u8]) -> privlink::sim::SimPacket {
-    let error = etherparse::Icmpv4Type::DestinationUnreachable(
-        etherparse::icmpv4::DestUnreachableHeader::Port,
-    );
-    let mut bytes = Vec::new();
-    let quoted = &quoted[..quoted.len().min(28)];
-    etherparse::PacketBuilder::ipv4(src, dst, 64)
-        .icmpv4(error)
-        .write(&mut bytes, quoted)
-        .unwrap();
-    privlink::sim::SimPacket {
-        vnet: Default::default(),
-        bytes,
-    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The data plane's behaviour, told as scenarios over `sim::World` with virtual time.
 
+mod balance;
 mod cut;
 mod endpoint;
 mod groups;
@@ -105,4 +106,21 @@ pub fn source(tuple: &FiveTuple) -> ([u8; 4], u16) {
 
 pub fn tuple(src: ([u8; 4], u16), dst: ([u8; 4], u16)) -> FiveTuple {
     tcp(src, dst).build().tuple()
+}
+
+/// An ICMP port-unreachable from `src` to `dst`, by etherparse, that quotes 28 bytes.
+pub fn port_unreachable(src: [u8; 4], dst: [u8; 4], quoted: &[u8]) -> SimPacket {
+    let error = etherparse::Icmpv4Type::DestinationUnreachable(
+        etherparse::icmpv4::DestUnreachableHeader::Port,
+    );
+    let mut bytes = Vec::new();
+    let quoted = &quoted[..quoted.len().min(28)];
+    etherparse::PacketBuilder::ipv4(src, dst, 64)
+        .icmpv4(error)
+        .write(&mut bytes, quoted)
+        .unwrap();
+    SimPacket {
+        vnet: Default::default(),
+        bytes,
+    }
 }

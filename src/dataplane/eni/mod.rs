@@ -87,6 +87,11 @@ impl Eni {
         self.interface.addresses.contains(&address)
     }
 
+    /// A load balancer may have no security groups: then everything passes it.
+    pub(super) fn has_no_groups_to_ask(&self) -> bool {
+        self.interface.groups.is_empty() && matches!(self.interface.role, Role::Node { .. })
+    }
+
     /// What worker `worker` has counted here.
     #[inline]
     pub(super) fn counters(&self, worker: usize) -> Option<&Counters> {

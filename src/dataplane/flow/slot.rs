@@ -39,7 +39,7 @@ impl Side {
 /// What is agreed when a flow opens, for its whole life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terms {
-    /// The endpoint's interface that it came through; `None` inside a VPC.
+    /// The endpoint's interface that it came through, or that of the load balancer in its own VPC; `None` without either.
     pub via: Option<EniIdx>,
     /// How long it may be silent once the target has answered; whole seconds.
     pub idle: Duration,
@@ -180,7 +180,7 @@ impl Flow {
         ])
     }
 
-    /// The endpoint's interface that it came through; `None` inside a VPC.
+    /// The endpoint's interface that it came through, or that of the load balancer in its own VPC; `None` without either.
     #[inline]
     pub fn via(&self) -> Option<EniIdx> {
         match self.via.load(Relaxed) {
