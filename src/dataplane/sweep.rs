@@ -80,9 +80,10 @@ impl Dataplane {
             MOST,
             &self.epochs,
             |flow| {
+                let is_over =
+                    flow.expired(Side::Initiator, now) || self.gives_way(worker, flow, now);
                 // One that has been cut is still to tell its sides.
-                !flow.state().is_cut()
-                    && (flow.expired(Side::Initiator, now) || self.gives_way(worker, flow, now))
+                is_over && !flow.state().is_cut()
             },
             |flow| self.settle(&worker.snapshot, worker.id, flow),
         );
