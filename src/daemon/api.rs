@@ -7,13 +7,14 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use axum::extract::State;
+use axum::extract::{FromRef, State};
 use axum::http::{StatusCode, Uri};
 use axum::routing::get;
 use axum::{Json, Router};
 use tokio::net::UnixListener;
 
 use super::describe::Fabric;
+use super::live::Live;
 use super::state_dir::StateDir;
 use super::view;
 
@@ -31,7 +32,7 @@ use super::view;
 /// | `GET /v1/drops` | list of [`view::Drop`], most frequent first |
 ///
 /// Anything else is an error status with a [`view::Error`].
-pub fn router(fabric: Arc<Fabric>) -> Router {
+pub fn router(live: Arc<Live>) -> Router {
     Router::new()
         .route(
             "/v1/daemon",
@@ -67,10 +68,21 @@ pub fn router(fabric: Arc<Fabric>) -> Router {
         )
         .fallback(unknown_path)
         .method_not_allowed_fallback(only_get)
-        .with_state(fabric)
+        .with_state(Asked(live))
 }
 
+/// Whom requests reach.
+#[derive(Clone)]
+struct Asked(Arc<Live>);
+
+/// What runs when the request comes.
 type Source = State<Arc<Fabric>>;
+
+impl FromRef<Asked> for Arc<Fabric> {
+    fn from_ref(asked: &Asked) -> Self {
+        asked.0.fabric()
+    }
+}
 
 async fn unknown_path(uri: Uri) -> (StatusCode, Json<view::Error>) {
     let message = format!("nothing is at {}", uri.path());

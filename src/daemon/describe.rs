@@ -18,7 +18,7 @@ use crate::dataplane::{Dataplane, DropReason, EniCounters, EniIdx, FlowView, Sid
 use crate::io::{Clock, IoEvent};
 use crate::net::{FiveTuple, Protocol};
 
-/// All that answers need: what stands, and what passes.
+/// All that answers need: what stands, and what passes. A change of the topology makes another one.
 pub struct Fabric {
     /// What the operator wants.
     pub state: ControlState,
@@ -37,7 +37,7 @@ pub struct Fabric {
     /// The namespaces that were missing.
     pub created_namespaces: Vec<String>,
     /// What became of interfaces; those that are well are not in here.
-    pub trouble: Mutex<HashMap<EniIdx, String>>,
+    pub trouble: Arc<Mutex<HashMap<EniIdx, String>>>,
 }
 
 impl Fabric {

@@ -16,7 +16,26 @@ use crate::io::{Namespace, NamespaceId, Offload, Tun, TunSpec, privileged};
 /// More threads at once gain nothing: the kernel has one lock for all network namespaces.
 const THREADS: usize = 8;
 
-/// An instance's link that is to be made.
+/// An instance's link, as it is to stand on this machine.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Link {
+    /// The data plane's name for it.
+    pub eni: EniIdx,
+    /// The network namespace that stands for the instance.
+    pub namespace: String,
+    addresses: Vec<IpNet>,
+}
+
+/// What all links have in common.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    /// Their MTU, in bytes.
+    pub mtu: u16,
+    /// Do super-packets pass?
+    pub offload: Offload,
+}
+
+/// A link that is to be made.
 struct Job {
     eni: EniIdx,
     namespace: String,
@@ -33,33 +52,45 @@ struct Done {
     tun: Result<(EniIdx, Arc<Tun>)>,
 }
 
-/// A TUN for every instance, in its namespace; missing namespaces are created and stand in `made`.
-pub fn open(
-    state: &ControlState,
-    mtu: u16,
-    offload: Offload,
-    made: &mut Made,
-) -> Result<Vec<(EniIdx, Arc<Tun>)>> {
-    let jobs = state
-        .instances()
-        .map(|instance| job(state, instance, mtu, offload))
-        .collect::<Result<VecDeque<_>>>()?;
-    made.will_create(
-        jobs.iter()
-            .filter(|job| job.create)
-            .map(|job| job.namespace.clone()),
-    )?;
+/// TUNs that have been made, by what the data plane calls them.
+pub type Opened = Vec<(EniIdx, Arc<Tun>)>;
+
+/// The links of all instances.
+pub fn of(state: &ControlState) -> Result<Vec<Link>> {
+    let instances = state.instances();
+    instances.map(|instance| link(state, instance)).collect()
+}
+
+/// Makes a TUN for each link, in its namespace; missing namespaces are created and stand in `made`. If one cannot be made,
+/// none is, and no namespace is left.
+pub fn open(links: &[Link], shape: Shape, made: &mut Made) -> Result<Opened> {
+    let jobs = links.iter().map(|link| job(link, shape));
+    let jobs = jobs.collect::<Result<VecDeque<_>>>()?;
+    let missing: Vec<_> = jobs
+        .iter()
+        .filter(|job| job.create)
+        .map(|job| job.namespace.clone())
+        .collect();
+    if !missing.is_empty() {
+        made.will_create(missing.iter().cloned())?;
+    }
     let done = run_all(jobs);
     let created: Vec<_> = done
         .iter()
         .filter(|done| done.created.is_some() || (done.announced && done.tun.is_ok()))
         .map(|done| (done.namespace.clone(), done.created))
         .collect();
-    made.have_created(&created)?;
-    done.into_iter().map(|done| done.tun).collect()
+    if !created.is_empty() {
+        made.have_created(&created)?;
+    }
+    let tuns: Result<Vec<_>> = done.into_iter().map(|done| done.tun).collect();
+    if tuns.is_err() {
+        made.remove_namespaces(&missing)?;
+    }
+    tuns
 }
 
-fn job(state: &ControlState, instance: &Instance, mtu: u16, offload: Offload) -> Result<Job> {
+fn link(state: &ControlState, instance: &Instance) -> Result<Link> {
     let name = &instance.client_token;
     let eni = state
         .network_interface(&instance.network_interface_id)
@@ -77,14 +108,22 @@ fn job(state: &ControlState, instance: &Instance, mtu: u16, offload: Offload) ->
             )?))
         })
         .collect::<Result<_>>()?;
-    Ok(Job {
+    Ok(Link {
         eni: eni.idx,
         namespace: instance.namespace.clone(),
-        create: Namespace::open(&instance.namespace)?.is_none(),
+        addresses,
+    })
+}
+
+fn job(link: &Link, shape: Shape) -> Result<Job> {
+    Ok(Job {
+        eni: link.eni,
+        namespace: link.namespace.clone(),
+        create: Namespace::open(&link.namespace)?.is_none(),
         spec: TunSpec {
-            addresses,
-            mtu,
-            offload,
+            addresses: link.addresses.clone(),
+            mtu: shape.mtu,
+            offload: shape.offload,
         },
     })
 }

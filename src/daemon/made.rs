@@ -114,6 +114,26 @@ impl Made {
         self.lock.write_record(&self.record)
     }
 
+    /// Removes those of these namespaces that are ours. They leave the record when they are gone.
+    pub fn remove_namespaces(&mut self, names: &[String]) -> Result<()> {
+        let (going, staying): (Vec<_>, Vec<_>) = std::mem::take(&mut self.record.namespaces)
+            .into_iter()
+            .partition(|record| names.contains(&record.name));
+        self.record.namespaces = staying;
+        if going.is_empty() {
+            return Ok(());
+        }
+        let mut failure = None;
+        for namespace in going {
+            if let Err(error) = stop::remove_namespace(&namespace) {
+                self.record.namespaces.push(namespace);
+                failure = Some(error);
+            }
+        }
+        self.lock.write_record(&self.record)?;
+        failure.map_or(Ok(()), Err)
+    }
+
     /// The namespaces that are ours.
     pub fn namespaces(&self) -> Vec<String> {
         self.record

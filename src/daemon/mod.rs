@@ -7,6 +7,7 @@ mod api;
 mod cgroup;
 mod describe;
 mod links;
+mod live;
 mod made;
 mod privileges;
 mod run;

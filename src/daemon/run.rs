@@ -5,19 +5,19 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Result, anyhow};
-use parking_lot::Mutex;
 use tokio::net::UnixListener;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 
-use super::describe::Fabric;
+use super::links::Shape;
+use super::live::{Live, Machine};
 use super::made::Made;
 use super::signals::Signals;
-use super::user_data::UserData;
-use super::{Spec, Templates, api, links, user_data, view};
-use crate::control::{Instance, compile};
+use super::user_data::{self, Ended};
+use super::{Spec, Templates, api, view};
+use crate::control::ControlState;
 use crate::dataplane::{Dataplane, Settings};
 use crate::io::{Clock, IoEvent, Offload, WorkerOptions, Workers};
-use crate::template::{Output, Stack, Stacks};
+use crate::template::Stacks;
 
 /// How many flows may live at once; each takes less than 300 bytes, when it comes. A single interface gets half of them at most:
 /// a million, fewer than the 1,032,192 ports that a gateway's interface of 16 addresses has towards one target.
@@ -34,106 +34,119 @@ pub fn run(spec: Spec, ready: impl FnOnce(&view::Topology) -> Result<()>) -> Res
         let mut signals = Signals::install()?;
         let mut made = Made::claim(&spec.state_dir, spec.state_dir_created)?;
         let mut is_ready = false;
-        let outcome = live(&spec, &mut made, &mut signals, started, |topology| {
-            is_ready = true;
-            ready(topology)
-        })
-        .await;
+        let (made, outcome) = match Prepared::new(&spec, &mut made) {
+            Err(error) => (Some(made), Err(error)),
+            Ok(prepared) => {
+                let (daemon, stacks) = prepared.daemon(&spec, made, started);
+                let live = Arc::clone(&daemon.live);
+                let ready = |topology: &_| {
+                    is_ready = true;
+                    ready(topology)
+                };
+                let outcome = daemon.run(stacks, &mut signals, ready).await;
+                (live.end(), outcome)
+            }
+        };
         // A start that failed is told to the user as a whole; what fails later is explained by the log.
-        let undone = made.undo(is_ready && outcome.is_err());
+        let undone = made.map_or(Ok(()), |made| made.undo(is_ready && outcome.is_err()));
         outcome.and(undone)
     })
 }
 
-/// Everything that a ready daemon has.
-struct Daemon {
-    fabric: Arc<Fabric>,
+/// All that a topology needs before there is one.
+struct Prepared {
+    stacks: Stacks,
+    listener: UnixListener,
+    dataplane: Arc<Dataplane>,
+    clock: Clock,
     workers: Workers,
     happened: UnboundedReceiver<IoEvent>,
+}
+
+/// What goes on beside the packets.
+struct Daemon {
+    live: Arc<Live>,
     listener: UnixListener,
-    scripts: Vec<UserData>,
+    happened: UnboundedReceiver<IoEvent>,
+    scripts_ended: UnboundedReceiver<Ended>,
 }
 
-async fn live(
-    spec: &Spec,
-    made: &mut Made,
-    signals: &mut Signals,
-    started: Instant,
-    ready: impl FnOnce(&view::Topology) -> Result<()>,
-) -> Result<()> {
-    let daemon = start(spec, made, started)?;
-    tracing::info!(state_dir = %made.dir().path().display(), "ready");
-    ready(&daemon.fabric.topology())?;
-    daemon.serve(spec, made, signals).await
-}
+impl Prepared {
+    fn new(spec: &Spec, made: &mut Made) -> Result<Self> {
+        let stacks = load(&spec.templates)?;
+        made.create_cgroup()?;
+        let listener = api::listen(made.dir())?;
+        let clock = Clock::start();
+        let settings = settings(spec);
+        let options = WorkerOptions {
+            workers: settings.workers,
+            clock,
+        };
+        let dataplane = Arc::new(Dataplane::new(settings));
+        tracing::info!(workers = options.workers, "starting workers");
+        let (workers, happened) = Workers::start(Arc::clone(&dataplane), Vec::new(), options)?;
+        Ok(Self {
+            stacks,
+            listener,
+            dataplane,
+            clock,
+            workers,
+            happened,
+        })
+    }
 
-/// From the template to threads that forward packets.
-fn start(spec: &Spec, made: &mut Made, started: Instant) -> Result<Daemon> {
-    let stacks = load(&spec.templates)?;
-    made.create_cgroup()?;
-    let listener = api::listen(made.dir())?;
-    let clock = Clock::start();
-    let settings = settings(spec);
-    let options = WorkerOptions {
-        workers: settings.workers,
-        clock,
-    };
-    let dataplane = Arc::new(Dataplane::new(settings));
-    dataplane.apply(compile(&stacks.state));
-    let offload = match spec.offload {
-        true => Offload::On,
-        false => Offload::Off,
-    };
-    let tuns = links::open(&stacks.state, spec.mtu, offload, made)?;
-    tracing::info!(
-        workers = options.workers,
-        interfaces = tuns.len(),
-        "starting workers"
-    );
-    let (workers, happened) = Workers::start(Arc::clone(&dataplane), tuns, options)?;
-    let scripts = scripts(&stacks);
-    let fabric = Arc::new(Fabric {
-        daemon: describe_daemon(spec, &stacks, made, started),
-        stacks: stacks.list.iter().map(describe_stack).collect(),
-        outputs: stacks.list.iter().flat_map(describe_outputs).collect(),
-        notes: notes(spec, &stacks.list, &scripts),
-        created_namespaces: made.namespaces(),
-        trouble: Mutex::default(),
-        state: stacks.state,
-        dataplane,
-        clock,
-    });
-    Ok(Daemon {
-        fabric,
-        workers,
-        happened,
-        listener,
-        scripts,
-    })
+    fn daemon(self, spec: &Spec, made: Made, started: Instant) -> (Daemon, Stacks) {
+        let (ended, scripts_ended) = mpsc::unbounded_channel();
+        let machine = Machine {
+            made,
+            workers: self.workers,
+            shape: Shape {
+                mtu: spec.mtu,
+                offload: match spec.offload {
+                    true => Offload::On,
+                    false => Offload::Off,
+                },
+            },
+            run_user_data: spec.run_user_data,
+            ended,
+            started,
+        };
+        let nothing = ControlState::new(self.stacks.state.owner().clone());
+        let live = Live::new(machine, nothing, self.dataplane, self.clock);
+        let daemon = Daemon {
+            live: Arc::new(live),
+            listener: self.listener,
+            happened: self.happened,
+            scripts_ended,
+        };
+        (daemon, self.stacks)
+    }
 }
 
 impl Daemon {
-    /// Answers on the control socket and tells what happens, until a signal comes.
-    async fn serve(mut self, spec: &Spec, made: &Made, signals: &mut Signals) -> Result<()> {
-        let (ended, mut scripts_ended) = mpsc::unbounded_channel();
-        if spec.run_user_data {
-            user_data::start_all(&self.scripts, made.dir(), made.cgroup(), &ended);
-        }
-        let router = api::router(Arc::clone(&self.fabric));
+    /// Makes the topology, then answers on the control socket and tells what happens, until a signal comes.
+    async fn run(
+        mut self,
+        stacks: Stacks,
+        signals: &mut Signals,
+        ready: impl FnOnce(&view::Topology) -> Result<()>,
+    ) -> Result<()> {
+        self.live.commit(stacks)?;
+        tracing::info!("ready");
+        ready(&self.live.fabric().topology())?;
+        let router = api::router(Arc::clone(&self.live));
         let mut server = std::pin::pin!(axum::serve(self.listener, router).into_future());
-        let outcome = loop {
+        loop {
             tokio::select! {
                 signal = signals.next() => {
                     tracing::info!(signal, "stopping");
-                    break Ok(());
+                    return Ok(());
                 }
-                Some(event) = self.happened.recv() => self.fabric.notice(&event),
-                Some(ended) = scripts_ended.recv() => user_data::report(&ended),
-                result = &mut server => break Err(anyhow!("the control socket ended: {result:?}")),
+                Some(event) = self.happened.recv() => self.live.fabric().notice(&event),
+                Some(ended) = self.scripts_ended.recv() => user_data::report(&ended),
+                result = &mut server => return Err(anyhow!("the control socket ended: {result:?}")),
             }
-        };
-        self.workers.stop();
-        outcome
+        }
     }
 }
 
@@ -152,74 +165,4 @@ fn settings(spec: &Spec) -> Settings {
         mtu: spec.mtu,
         max_flows: MAX_FLOWS,
     }
-}
-
-fn describe_daemon(spec: &Spec, stacks: &Stacks, made: &Made, started: Instant) -> view::Daemon {
-    let files = spec.templates.files.iter();
-    let files: Vec<_> = files.map(|file| file.name.as_str()).collect();
-    view::Daemon {
-        version: env!("CARGO_PKG_VERSION").into(),
-        pid: std::process::id(),
-        template: files.join(" "),
-        region: stacks.state.owner().region().into(),
-        cgroup: made.cgroup().ok().map(|path| path.display().to_string()),
-        no_cgroup_because: made.cgroup().err().map(Into::into),
-        ready_after_ms: started.elapsed().as_millis() as u64,
-    }
-}
-
-fn describe_stack(stack: &Stack) -> view::Stack {
-    let imports = stack.imports.iter().map(|import| view::Import {
-        export_name: import.export_name.clone(),
-        stack: import.stack.clone(),
-    });
-    view::Stack {
-        stack_name: stack.name.clone(),
-        owner_id: stack.owner.account_id().to_owned(),
-        template: stack.template.clone(),
-        imports: imports.collect(),
-    }
-}
-
-fn describe_outputs(stack: &Stack) -> impl Iterator<Item = view::Output> {
-    stack.outputs.iter().map(|output: &Output| view::Output {
-        stack: stack.name.clone(),
-        output_key: output.key.clone(),
-        output_value: output.value.clone(),
-        description: output.description.clone(),
-        export_name: output.export_name.clone(),
-    })
-}
-
-fn scripts(stacks: &Stacks) -> Vec<UserData> {
-    let script = |instance: &Instance| {
-        let owner = stacks.state.owner_of(instance.instance_id);
-        let stack = owner.and_then(|owner| owner.stack()).unwrap_or_default();
-        Some(UserData {
-            name: view::in_stack(stack, &instance.client_token, stacks.list.len() > 1),
-            namespace: instance.namespace.clone(),
-            script: instance.user_data.clone()?,
-        })
-    };
-    stacks.state.instances().filter_map(script).collect()
-}
-
-/// What is said once, when all stands.
-fn notes(spec: &Spec, stacks: &[Stack], scripts: &[UserData]) -> Vec<String> {
-    let notes = stacks.iter().flat_map(|stack| {
-        let notes = stack.notes.iter().map(ToString::to_string);
-        notes.map(|note| match stacks.len() {
-            1 => note,
-            _ => format!("{}: {note}", stack.name),
-        })
-    });
-    let mut notes: Vec<_> = notes.collect();
-    if !scripts.is_empty() && !spec.run_user_data {
-        let names: Vec<_> = scripts.iter().map(|script| script.name.as_str()).collect();
-        notes.push(format!(
-            "UserData of {} is not run (--run-user-data runs it)",
-            names.join(", ")
-        ));
-    }
-    notes
 }

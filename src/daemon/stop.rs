@@ -153,7 +153,8 @@ fn terminate(pid: u32, deadline: Instant) -> Result<()> {
     }
 }
 
-fn remove_namespace(record: &NamespaceRecord) -> Result<Removal> {
+/// Removes a namespace, as far as it is the one that we created.
+pub fn remove_namespace(record: &NamespaceRecord) -> Result<Removal> {
     Ok(match record.id {
         Some(id) => privileged::delete_namespace(&record.name, id)?,
         // It was missing, and the daemon was killed in the moment of its creation.

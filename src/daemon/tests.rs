@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::describe::Fabric;
+use super::live::Live;
 use super::state_dir::StateDir;
 use super::{TemplateFile, Templates, api, view};
 use crate::control::compile;
@@ -142,7 +143,8 @@ fn ask(request: &str) -> (String, Value) {
         let listener = api::listen(&dir).unwrap();
         let mode = std::fs::metadata(&socket).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        tokio::spawn(axum::serve(listener, api::router(Arc::new(fabric()))).into_future());
+        let router = api::router(Arc::new(Live::standing(fabric())));
+        tokio::spawn(axum::serve(listener, router).into_future());
         let request = format!("{request} HTTP/1.0\r\n\r\n");
         let answer = tokio::task::spawn_blocking(move || {
             let mut stream = UnixStream::connect(socket).unwrap();

@@ -43,13 +43,7 @@ impl Watch {
         };
         let inotify = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)
             .map_err(failed)?;
-        use inotify::WatchFlags as Flags;
-        let flags = Flags::DELETE | Flags::CREATE | Flags::MOVED_FROM | Flags::MOVED_TO;
-        match inotify::add_watch(&inotify, NETNS_DIR, flags) {
-            // No namespace has ever been made: then there is none to lose.
-            Ok(_) | Err(Errno::NOENT) => {}
-            Err(errno) => return Err(failed(errno)),
-        }
+        watch_directory(&inotify).map_err(failed)?;
         Ok(Self {
             watched: Mutex::new(Vec::new()),
             stopping: AtomicBool::new(false),
@@ -73,6 +67,8 @@ impl Watch {
             }),
         }
         drop(watched);
+        // The first namespace may have made the directory. If it cannot be watched any more, that was said at the start.
+        let _ = watch_directory(&self.inotify);
         self.ring();
     }
 
@@ -129,5 +125,16 @@ impl Watch {
 
     fn ring(&self) {
         let _ = rustix::io::write(&self.bell, &1u64.to_ne_bytes());
+    }
+}
+
+/// Has changes of the names in /run/netns told; once is as good as twice.
+fn watch_directory(inotify: &OwnedFd) -> Result<(), Errno> {
+    use inotify::WatchFlags as Flags;
+    let flags = Flags::DELETE | Flags::CREATE | Flags::MOVED_FROM | Flags::MOVED_TO;
+    match inotify::add_watch(inotify, NETNS_DIR, flags) {
+        // No namespace has ever been made: then there is none to lose.
+        Ok(_) | Err(Errno::NOENT) => Ok(()),
+        Err(errno) => Err(errno),
     }
 }

@@ -1,0 +1,276 @@
+//! What runs, and the one way to change it.
+//!
+//! Invariants: readers see one [`Fabric`] as a whole; changes come one after the other; only [`Machine::commit`] replaces what
+//! runs, and if that fails nothing has changed.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::Result;
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::describe::Fabric;
+use super::links::{self, Link, Shape};
+use super::made::Made;
+use super::user_data::{self, Ended, UserData};
+use super::view;
+use crate::control::{ControlState, Instance, compile};
+use crate::dataplane::Dataplane;
+use crate::io::{Clock, Workers};
+use crate::template::{Output, Stack, Stacks};
+
+/// The running topology, for everybody who asks or wants another.
+pub struct Live {
+    fabric: ArcSwap<Fabric>,
+    /// Whoever has it is the only one who changes anything. `None`: the daemon is on its way out.
+    machine: Mutex<Option<Machine>>,
+}
+
+/// What stands on this machine for the topology, and how more of it is made.
+pub struct Machine {
+    /// The record of it.
+    pub made: Made,
+    /// Who carries its packets.
+    pub workers: Workers,
+    /// What its links look like.
+    pub shape: Shape,
+    /// Are new instances' scripts run?
+    pub run_user_data: bool,
+    /// Who is told how a script ended.
+    pub ended: UnboundedSender<Ended>,
+    /// When the daemon began.
+    pub started: Instant,
+}
+
+impl Live {
+    /// Nothing runs yet.
+    pub fn new(
+        machine: Machine,
+        nothing: ControlState,
+        dataplane: Arc<Dataplane>,
+        clock: Clock,
+    ) -> Self {
+        let daemon = view::Daemon {
+            version: env!("CARGO_PKG_VERSION").into(),
+            pid: std::process::id(),
+            template: String::new(),
+            region: nothing.owner().region().into(),
+            cgroup: machine.made.cgroup().ok().map(|p| p.display().to_string()),
+            no_cgroup_because: machine.made.cgroup().err().map(Into::into),
+            ready_after_ms: 0,
+        };
+        let fabric = Fabric {
+            state: nothing,
+            dataplane,
+            clock,
+            daemon,
+            stacks: Vec::new(),
+            outputs: Vec::new(),
+            notes: Vec::new(),
+            created_namespaces: Vec::new(),
+            trouble: Arc::default(),
+        };
+        Self {
+            fabric: ArcSwap::from_pointee(fabric),
+            machine: Mutex::new(Some(machine)),
+        }
+    }
+
+    /// One that nobody can change.
+    #[cfg(test)]
+    pub fn standing(fabric: Fabric) -> Self {
+        Self {
+            fabric: ArcSwap::from_pointee(fabric),
+            machine: Mutex::new(None),
+        }
+    }
+
+    /// What runs at this moment; it stays as it is while the caller looks at it.
+    pub fn fabric(&self) -> Arc<Fabric> {
+        self.fabric.load_full()
+    }
+
+    /// Replaces what runs by `next`, or changes nothing.
+    pub fn commit(&self, next: Stacks) -> Result<()> {
+        let mut machine = self.machine.lock();
+        let machine = machine
+            .as_mut()
+            .ok_or_else(|| anyhow::anyhow!("the daemon is stopping"))?;
+        machine.commit(&self.fabric, next)
+    }
+
+    /// Nothing is changed or forwarded from now on; what is left to be undone.
+    pub fn end(&self) -> Option<Made> {
+        let machine = self.machine.lock().take()?;
+        machine.workers.stop();
+        Some(machine.made)
+    }
+}
+
+impl Machine {
+    /// New links first: they are what can fail. Then the data plane, which cuts the flows that are no longer allowed, and
+    /// last the links that have gone.
+    fn commit(&mut self, fabric: &ArcSwap<Fabric>, next: Stacks) -> Result<()> {
+        let running = fabric.load_full();
+        let links = Links::between(&running.state, &next.state)?;
+        let tuns = self.open(&links)?;
+
+        let scripts = scripts(&running.state, &next);
+        let next = Arc::new(self.describe(&running, next, &scripts));
+        next.dataplane.apply(compile(&next.state));
+        fabric.store(Arc::clone(&next));
+        for (eni, tun) in tuns {
+            self.workers.add(eni, tun);
+        }
+        self.workers.wake();
+        self.close(&links, &next);
+        if self.run_user_data {
+            let made = &self.made;
+            user_data::start_all(&scripts, made.dir(), made.cgroup(), &self.ended);
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, links: &Links) -> Result<links::Opened> {
+        for link in &links.in_the_way {
+            self.workers.remove(link.eni);
+        }
+        let opened = links::open(&links.coming, self.shape, &mut self.made);
+        if opened.is_err() && !links.in_the_way.is_empty() {
+            let back = links::open(&links.in_the_way, self.shape, &mut self.made)?;
+            for (eni, tun) in back {
+                self.workers.add(eni, tun);
+            }
+        }
+        opened
+    }
+
+    fn close(&mut self, links: &Links, next: &Fabric) {
+        let gone = links.in_the_way.iter().chain(&links.going);
+        let mut trouble = next.trouble.lock();
+        gone.for_each(|link| drop(trouble.remove(&link.eni)));
+        drop(trouble);
+        for link in &links.going {
+            self.workers.remove(link.eni);
+            tracing::info!(namespace = link.namespace, "link down");
+        }
+        let left: Vec<_> = links
+            .going
+            .iter()
+            .map(|link| link.namespace.clone())
+            .collect();
+        if let Err(error) = self.made.remove_namespaces(&left) {
+            eprintln!("privlink: warning: {error:#}; `privlink down` will try again");
+        }
+    }
+
+    fn describe(&self, running: &Fabric, next: Stacks, scripts: &[UserData]) -> Fabric {
+        let ready_after_ms = match running.daemon.ready_after_ms {
+            0 => self.started.elapsed().as_millis() as u64,
+            known => known,
+        };
+        let files: Vec<_> = next.list.iter().map(|s| s.template.as_str()).collect();
+        Fabric {
+            daemon: view::Daemon {
+                template: files.join(" "),
+                ready_after_ms,
+                ..running.daemon.clone()
+            },
+            stacks: next.list.iter().map(describe_stack).collect(),
+            outputs: next.list.iter().flat_map(describe_outputs).collect(),
+            notes: notes(&next.list, scripts, self.run_user_data),
+            created_namespaces: self.made.namespaces(),
+            trouble: Arc::clone(&running.trouble),
+            state: next.state,
+            dataplane: Arc::clone(&running.dataplane),
+            clock: running.clock,
+        }
+    }
+}
+
+/// Which links a change makes and takes away.
+struct Links {
+    coming: Vec<Link>,
+    /// They go, and another comes into the same namespace, which can have one at a time.
+    in_the_way: Vec<Link>,
+    going: Vec<Link>,
+}
+
+impl Links {
+    fn between(running: &ControlState, next: &ControlState) -> Result<Self> {
+        let (old, new) = (links::of(running)?, links::of(next)?);
+        let (stood, wanted): (HashSet<_>, HashSet<_>) =
+            (old.iter().collect(), new.iter().collect());
+        let coming: Vec<_> = new.iter().filter(|l| !stood.contains(l)).cloned().collect();
+        let going = old.iter().filter(|l| !wanted.contains(l)).cloned();
+        let taken: HashSet<_> = coming.iter().map(|link| &link.namespace).collect();
+        let (in_the_way, going) = going.partition(|link: &Link| taken.contains(&link.namespace));
+        Ok(Self {
+            coming,
+            in_the_way,
+            going,
+        })
+    }
+}
+
+fn describe_stack(stack: &Stack) -> view::Stack {
+    let imports = stack.imports.iter().map(|import| view::Import {
+        export_name: import.export_name.clone(),
+        stack: import.stack.clone(),
+    });
+    view::Stack {
+        stack_name: stack.name.clone(),
+        owner_id: stack.owner.account_id().to_owned(),
+        template: stack.template.clone(),
+        imports: imports.collect(),
+    }
+}
+
+fn describe_outputs(stack: &Stack) -> impl Iterator<Item = view::Output> {
+    stack.outputs.iter().map(|output: &Output| view::Output {
+        stack: stack.name.clone(),
+        output_key: output.key.clone(),
+        output_value: output.value.clone(),
+        description: output.description.clone(),
+        export_name: output.export_name.clone(),
+    })
+}
+
+/// The scripts of the instances that are new.
+fn scripts(running: &ControlState, next: &Stacks) -> Vec<UserData> {
+    let instances = next.state.instances();
+    let new = instances.filter(|instance| running.instance(&instance.instance_id).is_none());
+    let script = |instance: &Instance| {
+        let owner = next.state.owner_of(instance.instance_id);
+        let stack = owner.and_then(|owner| owner.stack()).unwrap_or_default();
+        Some(UserData {
+            name: view::in_stack(stack, &instance.client_token, next.list.len() > 1),
+            namespace: instance.namespace.clone(),
+            script: instance.user_data.clone()?,
+        })
+    };
+    new.filter_map(script).collect()
+}
+
+/// What is said once, when all stands.
+fn notes(stacks: &[Stack], scripts: &[UserData], run_user_data: bool) -> Vec<String> {
+    let notes = stacks.iter().flat_map(|stack| {
+        let notes = stack.notes.iter().map(ToString::to_string);
+        notes.map(|note| match stacks.len() {
+            1 => note,
+            _ => format!("{}: {note}", stack.name),
+        })
+    });
+    let mut notes: Vec<_> = notes.collect();
+    if !scripts.is_empty() && !run_user_data {
+        let names: Vec<_> = scripts.iter().map(|script| script.name.as_str()).collect();
+        notes.push(format!(
+            "UserData of {} is not run (--run-user-data runs it)",
+            names.join(", ")
+        ));
+    }
+    notes
+}
