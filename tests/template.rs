@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use privlink::control::{ControlState, compile};
+use privlink::control::{ControlState, EndpointDestination, State, compile};
 use privlink::dataplane::config::Traffic;
 use privlink::template::{Diagnostics, Options, Parameter, Source, Stack, Stacks, load};
 use proptest::prelude::*;
 
 const W1: &str = include_str!("../examples/resource-endpoint.yaml");
+const SAAS_PROVIDER: &str = include_str!("../examples/saas-provider.yaml");
+const SAAS_CONSUMER: &str = include_str!("../examples/saas-consumer.yaml");
 const TWO_TIER: &str = include_str!("templates/two-tier.yaml");
 const PROVIDER: &str = include_str!("templates/provider.yaml");
 const CONSUMER: &str = include_str!("templates/consumer.yaml");
@@ -655,6 +657,107 @@ fn outputs(stacks: &Stacks, name: &str) -> Vec<String> {
 }
 
 #[test]
+fn walkthrough_2_loads_with_an_endpoint_that_waits_to_be_accepted() {
+    let files = [
+        ("consumer.yaml", SAAS_CONSUMER),
+        ("provider.yaml", SAAS_PROVIDER),
+    ];
+    let stacks = load_all(&files, &Options::default()).unwrap();
+    let state = &stacks.state;
+    let service = state.vpc_endpoint_services().next().unwrap();
+    assert_eq!(service.owner_id, "111122223333");
+    assert_eq!(
+        outputs(&stacks, "provider"),
+        [format!("ServiceName={}", service.service_name)]
+    );
+    let endpoint = state.vpc_endpoints().next().unwrap();
+    assert_eq!(endpoint.owner_id, "444455556666");
+    assert_eq!(endpoint.state, State::PendingAcceptance);
+    assert_eq!(
+        endpoint.destination,
+        EndpointDestination::Service(service.service_id)
+    );
+    let group = state.target_groups().next().unwrap();
+    let targets: Vec<_> = group.targets.iter().map(|t| (t.address, t.port)).collect();
+    assert_eq!(
+        targets,
+        [([10, 100, 1, 11].into(), 80), ([10, 100, 1, 12].into(), 80)]
+    );
+    let listener = state.listeners().next().unwrap();
+    assert_eq!((listener.port, listener.target_group_id), (80, group.id));
+    let notes = stacks.list.iter().flat_map(|stack| &stack.notes);
+    let notes: Vec<_> = notes.map(ToString::to_string).collect();
+    let image = "ignored: ImageId, InstanceType of AWS::EC2::Instance";
+    assert!(
+        notes.iter().all(|note| note.starts_with(image)),
+        "{notes:?}"
+    );
+}
+
+#[test]
+fn load_balancing_resources_give_their_arns_and_names() {
+    let stack = load_text(SAAS_PROVIDER).unwrap();
+    let nlb = stack.state.load_balancers().next().unwrap().clone();
+    let text = SAAS_PROVIDER.to_owned()
+        + r"
+  Arn: {Value: !Ref LoadBalancer}
+  Same: {Value: !GetAtt LoadBalancer.LoadBalancerArn}
+  FullName: {Value: !GetAtt LoadBalancer.LoadBalancerFullName}
+  Name: {Value: !GetAtt LoadBalancer.LoadBalancerName}
+  DnsName: {Value: !GetAtt LoadBalancer.DNSName}
+  Zone: {Value: !GetAtt LoadBalancer.CanonicalHostedZoneID}
+  Targets: {Value: !GetAtt TargetGroup.TargetGroupFullName}
+  Listener: {Value: !Ref Listener}
+  Service: {Value: !GetAtt Service.ServiceId}
+";
+    let stack = load_text(&text).unwrap();
+    let group = stack.state.target_groups().next().unwrap();
+    let listener = stack.state.listeners().next().unwrap();
+    let service = stack.state.vpc_endpoint_services().next().unwrap();
+    for (key, value) in [
+        ("Arn", nlb.load_balancer_arn.clone()),
+        ("Same", nlb.load_balancer_arn.clone()),
+        ("FullName", format!("net/provider-NLB/{}", nlb.id)),
+        ("Name", "provider-NLB".into()),
+        (
+            "DnsName",
+            format!("provider-NLB-{}.elb.us-west-2.amazonaws.com", nlb.id),
+        ),
+        (
+            "Targets",
+            format!("targetgroup/provider-target/{}", group.id),
+        ),
+        ("Listener", listener.listener_arn.clone()),
+        ("Service", service.service_id.to_string()),
+    ] {
+        assert_eq!(output(&stack, key), value, "{key}");
+    }
+    let notes: Vec<_> = stack.notes.iter().map(ToString::to_string).collect();
+    assert!(
+        notes
+            .iter()
+            .any(|note| note.contains("Fn::GetAtt CanonicalHostedZoneID")),
+        "{notes:?}"
+    );
+}
+
+#[test]
+fn what_has_no_effect_in_a_load_balancer_is_noted() {
+    let text = SAAS_PROVIDER.replace(
+        "      Scheme: internal\n",
+        "      Scheme: internal\n      LoadBalancerAttributes:\n        \
+         - {Key: load_balancing.cross_zone.enabled, Value: true}\n        \
+         - {Key: access_logs.s3.enabled, Value: false}\n",
+    );
+    let stack = load_text(&text).unwrap();
+    assert!(stack.state.load_balancers().next().unwrap().cross_zone);
+    let notes: Vec<_> = stack.notes.iter().map(ToString::to_string).collect();
+    let note = "ignored: LoadBalancerAttributes.access_logs.s3.enabled of \
+                AWS::ElasticLoadBalancingV2::LoadBalancer (LoadBalancer)";
+    assert!(notes.iter().any(|n| n == note), "{notes:?}");
+}
+
+#[test]
 fn a_provider_and_a_consumer_are_joined_by_an_export_in_either_order() {
     let files = [("provider.yaml", PROVIDER), ("consumer.yaml", CONSUMER)];
     let [forth, back] =
@@ -668,7 +771,8 @@ fn a_provider_and_a_consumer_are_joined_by_an_export_in_either_order() {
     let arn = &configuration.arn;
     assert_eq!(outputs(&forth, "provider"), [format!("Web={arn}")]);
     let endpoint = state.vpc_endpoints().next().unwrap();
-    assert_eq!(endpoint.resource_configuration_id, configuration.id);
+    let destination = EndpointDestination::ResourceConfiguration(configuration.id);
+    assert_eq!(endpoint.destination, destination);
     let [provider, consumer] = &forth.list[..] else {
         panic!("{:?}", forth.list)
     };

@@ -1,5 +1,7 @@
 //! `privlink show`: what the running daemon sees.
 
+mod load_balancing;
+
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -12,7 +14,7 @@ use super::{Global, OutputFormat, client, examples};
 use crate::daemon::StateDir;
 use crate::daemon::view::{self, Drop, Flow, FlowSide, NetworkInterface, Stack, VpcEndpoint};
 
-/// Show what a running daemon sees: interfaces, endpoints, flows, drops
+/// Show what a running daemon sees: interfaces, endpoints, services, load balancers, flows, drops
 #[derive(Args)]
 #[command(after_help = examples!(
     "sudo privlink show interfaces" => "every network interface with its counters",
@@ -28,18 +30,36 @@ pub(super) struct Show {
 
 #[derive(Subcommand)]
 enum What {
-    /// Network interfaces of instances, endpoints and resource gateways
+    /// Network interfaces of instances, endpoints, resource gateways and load balancers
     #[command(after_help = examples!(
         "sudo privlink show interfaces" => "addresses, namespaces, packets and bytes",
         "sudo privlink show interfaces --output json" => "raw numbers",
     ))]
     Interfaces,
-    /// VPC endpoints, their interfaces, and the gateway addresses behind them
+    /// VPC endpoints, their states and interfaces, and the addresses behind them
     #[command(after_help = examples!(
         "sudo privlink show endpoints" => "which address leads where",
         "sudo privlink show endpoints --output json" => "for programs",
     ))]
     Endpoints,
+    /// Endpoint services, and how many endpoints lead to them
+    #[command(after_help = examples!(
+        "sudo privlink show services" => "who offers what, and to whom",
+        "sudo privlink show services --output json | jq -r '.[].ServiceName'" => "the names that endpoints use",
+    ))]
+    Services,
+    /// Load balancers, their nodes and listeners
+    #[command(after_help = examples!(
+        "sudo privlink show load-balancers" => "nodes with their addresses, listeners with their target groups",
+        "sudo privlink show load-balancers --output json" => "for programs",
+    ))]
+    LoadBalancers,
+    /// Target groups and their targets
+    #[command(after_help = examples!(
+        "sudo privlink show target-groups" => "who answers, and how they are probed",
+        "sudo privlink show target-groups --output json" => "for programs",
+    ))]
+    TargetGroups,
     /// Live flows, as the initiator and as the target sees them
     #[command(after_help = examples!(
         "sudo privlink show flows" => "newest first",
@@ -61,6 +81,24 @@ impl Show {
         let text = match self.what {
             What::Interfaces => render(&dir, "/v1/network-interfaces", format, interfaces),
             What::Endpoints => render(&dir, "/v1/vpc-endpoints", format, endpoints),
+            What::Services => render(
+                &dir,
+                "/v1/vpc-endpoint-services",
+                format,
+                load_balancing::services,
+            ),
+            What::LoadBalancers => render(
+                &dir,
+                "/v1/load-balancers",
+                format,
+                load_balancing::load_balancers,
+            ),
+            What::TargetGroups => render(
+                &dir,
+                "/v1/target-groups",
+                format,
+                load_balancing::target_groups,
+            ),
             What::Flows => render(&dir, "/v1/flows", format, flows),
             What::Drops => render(&dir, "/v1/drops", format, drops),
         }?;
@@ -135,6 +173,7 @@ fn kind(interface_type: &str) -> &str {
     match interface_type {
         "vpc_endpoint" => "endpoint",
         "resource_gateway" => "gateway",
+        "network_load_balancer" => "load balancer",
         other => other,
     }
 }
@@ -158,8 +197,8 @@ fn endpoints(rows: &[VpcEndpoint], stacks: bool) -> String {
         Column::Left("TYPE"),
         Column::Left("STATE"),
         Column::Left("VPC"),
-        Column::Left("RESOURCE"),
-        Column::Left("TARGET"),
+        Column::Left("LEADS TO"),
+        Column::Left("OFFERS"),
     ];
     let endpoints = rows.iter().map(|endpoint| {
         let row = vec![
@@ -168,8 +207,8 @@ fn endpoints(rows: &[VpcEndpoint], stacks: bool) -> String {
             endpoint.vpc_endpoint_type.clone(),
             endpoint.state.clone(),
             endpoint.vpc.clone(),
-            resource(endpoint, stacks),
-            target(endpoint),
+            leads_to(endpoint, stacks),
+            offers(endpoint),
         ];
         (&endpoint.stack, row)
     });
@@ -188,8 +227,8 @@ pub(super) fn endpoint_table(rows: &[VpcEndpoint], stacks: bool) -> String {
         Column::Left("SUBNET"),
         Column::Left("ENI"),
         Column::Left("ADDRESS"),
-        Column::Left("RESOURCE"),
-        Column::Left("VIA GATEWAY"),
+        Column::Left("LEADS TO"),
+        Column::Left("VIA"),
     ];
     let lines = rows.iter().flat_map(|endpoint| {
         endpoint.network_interfaces.iter().map(move |eni| {
@@ -199,7 +238,7 @@ pub(super) fn endpoint_table(rows: &[VpcEndpoint], stacks: bool) -> String {
                 eni.subnet.clone(),
                 eni.network_interface_id.clone(),
                 eni.private_ip_address.clone(),
-                resource(endpoint, stacks),
+                leads_to(endpoint, stacks),
                 output::short_ranges(&eni.gateway_addresses),
             ];
             (&endpoint.stack, row)
@@ -208,19 +247,23 @@ pub(super) fn endpoint_table(rows: &[VpcEndpoint], stacks: bool) -> String {
     output::stack_table(columns, lines, stacks)
 }
 
-/// What an endpoint leads to, often of another stack than its own.
-fn resource(endpoint: &VpcEndpoint, stacks: bool) -> String {
-    view::in_stack(&endpoint.resource_stack, &endpoint.resource, stacks)
+/// What an endpoint leads to, often of another stack than its own: a resource configuration or a service.
+fn leads_to(endpoint: &VpcEndpoint, stacks: bool) -> String {
+    match (&endpoint.service, &endpoint.service_stack) {
+        (Some(service), Some(stack)) => view::in_stack(stack, service, stacks),
+        _ => view::in_stack(&endpoint.resource_stack, &endpoint.resource, stacks),
+    }
 }
 
-/// `172.18.0.108 TCP 1-65535`
-fn target(endpoint: &VpcEndpoint) -> String {
-    format!(
-        "{} {} {}",
-        endpoint.resource_address,
+/// `172.18.0.108 TCP 1-65535`; of a service `TCP 80`.
+fn offers(endpoint: &VpcEndpoint) -> String {
+    let parts = [
+        endpoint.resource_address.clone(),
         endpoint.protocols.join(","),
-        endpoint.port_ranges.join(",")
-    )
+        endpoint.port_ranges.join(","),
+    ];
+    let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    parts.join(" ")
 }
 
 fn flows(rows: &[Flow], stacks: bool) -> String {

@@ -101,7 +101,9 @@ fn instance_table(instances: &[Instance], stacks: bool) -> String {
 
 /// A command that sends a packet through an endpoint: from an instance in a consumer VPC.
 fn hint(topology: &Topology) -> Option<String> {
-    topology.vpc_endpoints.iter().find_map(|endpoint| {
+    let endpoints = topology.vpc_endpoints.iter();
+    let mut available = endpoints.filter(|endpoint| endpoint.state == "available");
+    available.find_map(|endpoint| {
         let consumer = topology
             .instances
             .iter()
@@ -164,6 +166,10 @@ mod tests {
             resource: "R".into(),
             resource_stack: "S".into(),
             resource_address: "172.18.0.108".into(),
+            service: None,
+            service_stack: None,
+            service_id: None,
+            service_name: None,
             port_ranges: vec![],
             protocols: vec!["TCP".into()],
             network_interfaces: vec![],

@@ -1,7 +1,7 @@
 //! All that is wrong with a command at once: checks that do not need each other's results all run, and then are
 //! gone through together.
 
-use super::error::ControlErrors;
+use super::error::{ControlError, ControlErrors};
 
 /// Several checks' results as one.
 pub(super) trait All {
@@ -35,6 +35,7 @@ all!(A E, B F);
 all!(A E, B F, C G);
 all!(A E, B F, C G, D H);
 all!(A E, B F, C G, D H, I J);
+all!(A E, B F, C G, D H, I J, K L);
 
 /// The values of all `results`, or the errors of all that failed.
 pub(super) fn each<T, E: Into<ControlErrors>>(
@@ -51,9 +52,28 @@ pub(super) fn each<T, E: Into<ControlErrors>>(
     }
 }
 
+/// Does nothing need `what` any more?
+pub(super) fn unused(
+    code: &'static str,
+    what: String,
+    by: impl Iterator<Item = String>,
+    instead: &'static str,
+) -> Result<(), ControlError> {
+    let by: Vec<_> = by.collect();
+    match by.is_empty() {
+        true => Ok(()),
+        false => Err(ControlError::InUse {
+            code,
+            what,
+            by,
+            instead,
+        }),
+    }
+}
+
 fn keep<T, E: Into<ControlErrors>>(
     result: Result<T, E>,
-    errors: &mut Vec<super::ControlError>,
+    errors: &mut Vec<ControlError>,
 ) -> Option<T> {
     match result {
         Ok(value) => Some(value),

@@ -5,8 +5,14 @@
 //! object and decides its id; the template loader gives the logical id. Source: EC2 and VPC Lattice API references,
 //! CloudFormation's resource types; what AWS has no word for says so.
 
+mod load_balancing;
+mod private_link;
+
 use super::id::*;
 use super::model::Tags;
+
+pub use load_balancing::*;
+pub use private_link::*;
 
 /// One change. It happens as a whole or not at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +35,54 @@ pub enum Command {
     CreateResourceConfiguration(CreateResourceConfiguration),
     /// Makes a VPC endpoint with a network interface in each of its subnets.
     CreateVpcEndpoint(CreateVpcEndpoint),
+    /// Makes a network load balancer with a node in each of its subnets.
+    CreateLoadBalancer(CreateLoadBalancer),
+    /// Makes a target group without targets.
+    CreateTargetGroup(CreateTargetGroup),
+    /// Makes a listener of a load balancer.
+    CreateListener(CreateListener),
+    /// Makes an endpoint service of load balancers.
+    CreateVpcEndpointServiceConfiguration(CreateVpcEndpointServiceConfiguration),
+
+    /// Adds targets to a group.
+    RegisterTargets(RegisterTargets),
+    /// Lets targets of a group drain.
+    DeregisterTargets(DeregisterTargets),
+    /// Accepts endpoints of a service; its provider's.
+    AcceptVpcEndpointConnections(VpcEndpointConnections),
+    /// Rejects endpoints of a service, also available ones; its provider's.
+    RejectVpcEndpointConnections(VpcEndpointConnections),
+    /// Changes an endpoint's subnets and groups; its consumer's.
+    ModifyVpcEndpoint(ModifyVpcEndpoint),
+    /// Changes a service.
+    ModifyVpcEndpointServiceConfiguration(ModifyVpcEndpointServiceConfiguration),
+    /// Changes who may ask for a service's endpoints.
+    ModifyVpcEndpointServicePermissions(ModifyVpcEndpointServicePermissions),
+
+    /// Deletes a VPC that nothing is left in but its default group.
+    DeleteVpc(VpcId),
+    /// Deletes a subnet without interfaces.
+    DeleteSubnet(SubnetId),
+    /// Deletes a group that no interface carries and no other group's rule names.
+    DeleteSecurityGroup(SecurityGroupId),
+    /// Takes a rule out of its group (`RevokeSecurityGroupIngress` and `...Egress`).
+    RevokeSecurityGroupRule(SecurityGroupRuleId),
+    /// Deletes an instance with its interface; target groups no longer have it.
+    TerminateInstance(InstanceId),
+    /// Deletes a gateway without resource configurations.
+    DeleteResourceGateway(ResourceGatewayId),
+    /// Deletes a configuration without endpoints.
+    DeleteResourceConfiguration(ResourceConfigurationId),
+    /// Deletes an endpoint; its consumer's.
+    DeleteVpcEndpoint(VpcEndpointId),
+    /// Deletes a load balancer without services, and its listeners.
+    DeleteLoadBalancer(LoadBalancerId),
+    /// Deletes a target group without listeners.
+    DeleteTargetGroup(TargetGroupId),
+    /// Deletes a listener.
+    DeleteListener(ListenerId),
+    /// Deletes a service without live endpoints; its provider's.
+    DeleteVpcEndpointServiceConfiguration(VpcEndpointServiceId),
 }
 
 /// `AWS::EC2::VPC`.
@@ -212,32 +266,7 @@ pub enum ResourceConfigurationDefinition {
     ArnResource(String),
 }
 
-/// `AWS::EC2::VPCEndpoint`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CreateVpcEndpoint {
-    /// Decides the id; the logical id.
-    pub client_token: String,
-    /// `Resource`; others, also CloudFormation's default `Gateway`, are refused until they come.
-    pub vpc_endpoint_type: Option<String>,
-    /// The consumer VPC.
-    pub vpc_id: VpcId,
-    /// What it leads to; a Resource endpoint needs one.
-    pub resource_configuration_arn: Option<ResourceConfigurationId>,
-    /// One per zone in which it shall be reachable.
-    pub subnet_ids: Vec<SubnetId>,
-    /// Up to 5. None: the VPC's default group.
-    pub security_group_ids: Vec<SecurityGroupId>,
-    /// `ipv4`, the default; others are refused until IPv6 comes.
-    pub ip_address_type: Option<String>,
-    /// Refused if true, until names come.
-    pub private_dns_enabled: Option<bool>,
-    /// Beyond CloudFormation (the API's `SubnetConfigurations`): chosen addresses. Others are automatic.
-    pub addresses: Vec<(SubnetId, String)>,
-    /// `Name` and others.
-    pub tags: Tags,
-}
-
-/// What a command made.
+/// The object that a command was about: it has made it, changed it or deleted it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Created {
     /// By `CreateVpc`.
@@ -256,6 +285,14 @@ pub enum Created {
     ResourceConfiguration(ResourceConfigurationId),
     /// By `CreateVpcEndpoint`.
     VpcEndpoint(VpcEndpointId),
+    /// By `CreateLoadBalancer`.
+    LoadBalancer(LoadBalancerId),
+    /// By `CreateTargetGroup`.
+    TargetGroup(TargetGroupId),
+    /// By `CreateListener`.
+    Listener(ListenerId),
+    /// By `CreateVpcEndpointServiceConfiguration`.
+    VpcEndpointService(VpcEndpointServiceId),
 }
 
 impl std::fmt::Display for Created {
@@ -269,6 +306,10 @@ impl std::fmt::Display for Created {
             Self::ResourceGateway(id) => id.fmt(f),
             Self::ResourceConfiguration(id) => id.fmt(f),
             Self::VpcEndpoint(id) => id.fmt(f),
+            Self::LoadBalancer(id) => id.fmt(f),
+            Self::TargetGroup(id) => id.fmt(f),
+            Self::Listener(id) => id.fmt(f),
+            Self::VpcEndpointService(id) => id.fmt(f),
         }
     }
 }

@@ -2,9 +2,10 @@
 
 use super::ControlState;
 use super::id::SecurityGroupId;
-use super::lifecycle::State;
 use super::model::*;
-use crate::dataplane::config::{self, DataplaneConfig, Destination, GroupIdx, Peer, Role, Rule};
+use crate::dataplane::config::{
+    self, DataplaneConfig, Destination, GroupIdx, Peer, Role, Rule, Zone,
+};
 
 /// The data plane's configuration for `state`: equal for equal states, and every index that `state` has had before
 /// still names the same object.
@@ -35,6 +36,7 @@ pub fn compile(state: &ControlState) -> DataplaneConfig {
         };
         config.resources.insert(configuration.idx, resource);
     }
+    load_balancing(state, &mut config);
     for interface in state.network_interfaces() {
         if let Some(compiled) = self::interface(state, interface) {
             config.enis.insert(interface.idx, compiled);
@@ -52,11 +54,12 @@ fn interface(state: &ControlState, interface: &NetworkInterface) -> Option<confi
         Attachment::ResourceGateway(_) => Role::Gateway,
         Attachment::VpcEndpoint(id) => {
             let endpoint = state.vpc_endpoint(&id)?;
-            Role::Endpoint(match endpoint.state {
-                State::Available => destination(state, endpoint, interface)?,
-                _ => Destination::Nothing,
-            })
+            Role::Endpoint(destination(state, endpoint, interface))
         }
+        Attachment::LoadBalancer(id) => Role::Node {
+            load_balancer: state.load_balancer(&id)?.idx,
+            zone: zone(&interface.availability_zone),
+        },
     };
     Some(config::Interface {
         vpc: state.vpc(&interface.vpc_id)?.idx,
@@ -74,24 +77,102 @@ fn interface(state: &ControlState, interface: &NetworkInterface) -> Option<confi
     })
 }
 
-/// What this interface of an endpoint leads to: through the gateway's interface of its own zone.
+/// What this interface of an endpoint leads to: through the gateway's interface or the node of its own zone; to nothing
+/// where the endpoint is not available, or the zone has no way.
 fn destination(
     state: &ControlState,
     endpoint: &VpcEndpoint,
     interface: &NetworkInterface,
-) -> Option<Destination> {
-    let configuration = state.resource_configuration(&endpoint.resource_configuration_id)?;
-    let gateway = state.resource_gateway(&configuration.resource_gateway_id)?;
-    let mut interfaces = gateway
-        .network_interface_ids
-        .iter()
-        .filter_map(|id| state.network_interface(id));
-    Some(Destination::Resource {
-        resource: configuration.idx,
-        gateway: interfaces
-            .find(|gateway| gateway.availability_zone == interface.availability_zone)?
-            .idx,
-    })
+) -> Destination {
+    let zone = &interface.availability_zone;
+    let leads_to = || match endpoint.destination {
+        EndpointDestination::ResourceConfiguration(id) => Some(Destination::Resource {
+            resource: state.resource_configuration(&id)?.idx,
+            gateway: state.gateway_interface_in(id, zone)?.idx,
+        }),
+        EndpointDestination::Service(id) => Some(Destination::LoadBalancer {
+            node: state.service_node_in(id, zone)?.idx,
+        }),
+    };
+    match endpoint.state.passes() {
+        true => leads_to().unwrap_or(Destination::Nothing),
+        false => Destination::Nothing,
+    }
+}
+
+/// Load balancers with their listeners, target groups and targets.
+fn load_balancing(state: &ControlState, config: &mut DataplaneConfig) {
+    for load_balancer in state.load_balancers() {
+        let compiled = config::LoadBalancer {
+            listeners: Vec::new(),
+            cross_zone: load_balancer.cross_zone,
+            enforces_inbound_rules_on_private_link: load_balancer
+                .enforce_security_group_inbound_rules_on_private_link_traffic,
+        };
+        config.load_balancers.insert(load_balancer.idx, compiled);
+    }
+    for group in state.target_groups() {
+        let compiled = target_group(group);
+        config.target_groups.insert(group.idx, compiled);
+        for target in &group.targets {
+            let compiled = config::Target {
+                address: target.address.into(),
+                port: target.port,
+                zone: zone(&target.availability_zone),
+                draining: target.draining_since.is_some(),
+            };
+            config.targets.insert(target.idx, compiled);
+        }
+    }
+    for listener in state.listeners() {
+        let (Some(load_balancer), Some(group)) = (
+            state.load_balancer(&listener.load_balancer_id),
+            state.target_group(&listener.target_group_id),
+        ) else {
+            continue;
+        };
+        let compiled = config::Listener {
+            protocol: listener.protocol,
+            port: listener.port,
+            target_group: group.idx,
+            tcp_idle_timeout: listener.tcp_idle_timeout,
+        };
+        config.listeners.insert(listener.idx, compiled);
+        if let Some(compiled) = config.load_balancers.get_mut(load_balancer.idx) {
+            compiled.listeners.push(listener.idx);
+        }
+    }
+}
+
+fn target_group(group: &TargetGroup) -> config::TargetGroup {
+    let check = &group.health_check;
+    config::TargetGroup {
+        targets: group.targets.iter().map(|target| target.idx).collect(),
+        stickiness: group.stickiness,
+        cross_zone: group.cross_zone,
+        deregistration_delay: group.deregistration_delay,
+        terminates_on_deregistration: group.terminates_on_deregistration,
+        terminates_on_unhealthy: group.terminates_on_unhealthy,
+        health_check: config::HealthCheck {
+            protocol: match &check.protocol {
+                HealthCheckProtocol::Tcp => config::HealthCheckProtocol::Tcp,
+                HealthCheckProtocol::Http { path, matcher } => config::HealthCheckProtocol::Http {
+                    path: path.clone(),
+                    matcher: matcher.clone(),
+                },
+            },
+            port: check.port,
+            interval: check.interval,
+            timeout: check.timeout,
+            healthy_threshold: check.healthy_threshold_count,
+            unhealthy_threshold: check.unhealthy_threshold_count,
+        },
+    }
+}
+
+/// The zone's number: one per letter, as all are of one region.
+fn zone(name: &str) -> Zone {
+    Zone(name.bytes().next_back().map_or(0, u16::from))
 }
 
 fn rule(state: &ControlState, rule: &SecurityGroupRule) -> Option<Rule> {

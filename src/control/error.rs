@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 
 use super::id::Id;
+use super::lifecycle::Refused;
 
 /// An object as a message names it: by the name that its creator knows, and by its id.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -293,8 +294,110 @@ pub enum ControlError {
         gateway: Named,
         zones: Vec<String>,
     },
-    #[error("ConflictException: {by} has the name `{name}` already")]
-    NameTaken { name: String, by: String },
+    #[error("{code}: {by} has the name `{name}` already")]
+    NameTaken {
+        code: &'static str,
+        name: String,
+        by: String,
+    },
+    #[error("{code}: {what} is in use by {}; {instead}", .by.join(", "))]
+    InUse {
+        code: &'static str,
+        what: String,
+        by: Vec<String>,
+        instead: &'static str,
+    },
+    #[error("InvalidState: {what} is {}: {}", .refused.state, .refused.instead)]
+    State { what: String, refused: Refused },
+    #[error("{code}: {what}: {instead}")]
+    NotPermitted {
+        code: &'static str,
+        what: String,
+        instead: &'static str,
+    },
+    #[error(
+        "{code}: {given} is not of VPC {vpc}, in which {with} stands{}", listing("; there are ", .choices)
+    )]
+    OfOtherVpc {
+        code: &'static str,
+        property: String,
+        given: String,
+        with: String,
+        vpc: Named,
+        choices: Vec<String>,
+    },
+    #[error("ValidationError: `{given}` is not an attribute here; there are {known}")]
+    AttributeKey {
+        property: String,
+        given: String,
+        known: String,
+    },
+    #[error(
+        "InvalidLoadBalancerAction: action type `{given}` is not for a network load balancer, which can only forward"
+    )]
+    InvalidAction { property: String, given: String },
+    #[error("InvalidParameter: {given} is not among {list}")]
+    NotListed {
+        property: String,
+        given: String,
+        list: String,
+    },
+    #[error(
+        "TooManyTargets: target group {target_group} would have more than {limit} targets, the most there may be"
+    )]
+    TooManyTargets { target_group: Named, limit: usize },
+    #[error("InvalidTarget: {given} cannot be a target: {why}")]
+    Target {
+        property: String,
+        given: String,
+        why: String,
+    },
+    #[error(
+        "DuplicateListener: listener {by} of load balancer {load_balancer} has port {port} already; one port has one \
+         listener (TCP_UDP takes both protocols)"
+    )]
+    DuplicateListener {
+        port: u16,
+        by: Named,
+        load_balancer: Named,
+    },
+    #[error(
+        "IncompatibleProtocols: a {listener} listener cannot forward to target group {target_group} of protocol \
+         {protocol}; take one of {wanted}"
+    )]
+    IncompatibleProtocols {
+        property: String,
+        listener: &'static str,
+        target_group: Named,
+        protocol: &'static str,
+        wanted: &'static str,
+    },
+    #[error(
+        "TargetGroupAssociationLimit: target group {target_group} belongs to load balancer {by}; a target group has one"
+    )]
+    TargetGroupTaken {
+        property: String,
+        target_group: Named,
+        by: Named,
+    },
+    #[error("InvalidServiceName: The Vpc Endpoint Service '{given}' does not exist")]
+    ServiceName { given: String },
+    #[error(
+        "InvalidParameter: The VPC endpoint service {service} does not support the availability zone of the subnet: \
+         {subnet}, which is in {zone}{}", listing("; take subnets in ", .zones)
+    )]
+    ZoneNotSupported {
+        property: String,
+        service: String,
+        subnet: Named,
+        zone: String,
+        zones: Vec<String>,
+    },
+    #[error(
+        "InvalidPrincipal: `{given}` is not a principal; one is *, or an ARN of an account, a user or a role, for \
+         example arn:aws:iam::111122223333:root"
+    )]
+    Principal { property: String, given: String },
     #[error(
         "ValidationException: {given} is not a private address; an IP resource is of 10.0.0.0/8, 172.16.0.0/12, \
          192.168.0.0/16 or 100.64.0.0/10"
@@ -330,7 +433,10 @@ impl ControlError {
             | Self::Region { .. }
             | Self::TokenReused { .. }
             | Self::TooManyRules { .. }
-            | Self::DuplicateRule { .. } => "",
+            | Self::DuplicateRule { .. }
+            | Self::InUse { .. }
+            | Self::State { .. }
+            | Self::NotPermitted { .. } => "",
             Self::NotFound { property, .. }
             | Self::Malformed { property, .. }
             | Self::OutOfRange { property, .. }
@@ -349,7 +455,16 @@ impl ControlError {
             | Self::NamespaceTaken { property, .. }
             | Self::SubnetOfOtherVpc { property, .. }
             | Self::DuplicateSubnetsInSameZone { property, .. }
-            | Self::NoGatewayInZone { property, .. } => property,
+            | Self::NoGatewayInZone { property, .. }
+            | Self::OfOtherVpc { property, .. }
+            | Self::Target { property, .. }
+            | Self::NotListed { property, .. }
+            | Self::AttributeKey { property, .. }
+            | Self::InvalidAction { property, .. }
+            | Self::IncompatibleProtocols { property, .. }
+            | Self::TargetGroupTaken { property, .. }
+            | Self::ZoneNotSupported { property, .. }
+            | Self::Principal { property, .. } => property,
             Self::VpcRange { .. }
             | Self::SubnetRange { .. }
             | Self::SubnetOutsideVpc { .. }
@@ -357,6 +472,9 @@ impl ControlError {
             Self::Zone { .. } => "AvailabilityZone",
             Self::GroupNameTaken { .. } | Self::GroupName { .. } => "GroupName",
             Self::NameTaken { .. } => "Name",
+            Self::DuplicateListener { .. } => "Port",
+            Self::TooManyTargets { .. } => "Targets",
+            Self::ServiceName { .. } => "ServiceName",
             Self::TargetNotPrivate { .. } | Self::TargetOutsideVpc { .. } => {
                 "ResourceConfigurationDefinition.IpResource"
             }

@@ -11,16 +11,16 @@ use super::error::ControlError;
 
 /// A text that is not an id of the kind that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{code}: `{text}` is not the id of a {noun}; one looks like {prefix}0123456789abcdef0")]
+#[error("{code}: `{text}` is not {wanted}; one looks like {example}")]
 pub struct IdError {
     /// What was given.
     pub text: String,
     /// AWS's error code.
     pub code: &'static str,
-    /// What it should have named.
-    pub noun: &'static str,
-    /// How its id begins.
-    pub prefix: &'static str,
+    /// What it should have been: `the id of a VPC`.
+    pub wanted: &'static str,
+    /// How one looks.
+    pub example: &'static str,
 }
 
 /// What the id types have in common.
@@ -39,12 +39,14 @@ pub trait Id: Copy + Eq + std::hash::Hash + fmt::Display {
     fn digits(self) -> Digits;
 }
 
-/// The 17 hexadecimal digits of an id.
+/// The 17 hexadecimal digits of an id, or the 16 of an ARN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digits(u128);
 
 impl Digits {
     const COUNT: usize = 17;
+    /// Of Elastic Load Balancing's ARNs.
+    const OF_ARNS: usize = 16;
 
     /// Digits that depend on `seed` alone. The first is 0, as in every id that AWS gives out today.
     fn hashed(seed: &[u8]) -> Self {
@@ -57,8 +59,8 @@ impl Digits {
         Self(u128::from(spread((hash >> 64) as u64 ^ hash as u64)))
     }
 
-    fn parse(text: &str) -> Option<Self> {
-        let valid = text.len() == Self::COUNT
+    fn parse(text: &str, count: usize) -> Option<Self> {
+        let valid = text.len() == count
             && text
                 .bytes()
                 .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
@@ -107,13 +109,13 @@ macro_rules! ids {
                         false => text,
                     };
                     id.strip_prefix($prefix)
-                        .and_then(Digits::parse)
+                        .and_then(|digits| Digits::parse(digits, Digits::COUNT))
                         .map(Self)
                         .ok_or_else(|| IdError {
                             text: text.to_owned(),
                             code: $malformed,
-                            noun: $noun,
-                            prefix: $prefix,
+                            wanted: concat!("the id of a ", $noun),
+                            example: concat!($prefix, "0123456789abcdef0"),
                         })
                 }
             }
@@ -159,6 +161,84 @@ ids! {
     ResourceGatewayId = "rgw-", "resource gateway", "ValidationException", "ResourceNotFoundException";
     /// Names a resource configuration.
     ResourceConfigurationId = "rcfg-", "resource configuration", "ValidationException", "ResourceNotFoundException";
+    /// Names an endpoint service.
+    VpcEndpointServiceId = "vpce-svc-", "VPC endpoint service", "InvalidVpcEndpointServiceId.Malformed", "InvalidVpcEndpointServiceId.NotFound";
+}
+
+macro_rules! arns {
+    ($($(#[doc = $doc:literal])+ $name:ident = $resource:literal, $noun:literal, $not_found:literal, $example:literal;)+) => {
+        $(
+            $(#[doc = $doc])+
+            ///
+            /// Elastic Load Balancing names its objects by ARNs that end in 16 digits; these are the id.
+            #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+            pub struct $name(Digits);
+
+            impl Id for $name {
+                const PREFIX: &'static str = $resource;
+                const NOUN: &'static str = $noun;
+                const NOT_FOUND: &'static str = $not_found;
+
+                fn from_digits(digits: Digits) -> Self {
+                    Self(digits)
+                }
+
+                fn digits(self) -> Digits {
+                    self.0
+                }
+            }
+
+            impl FromStr for $name {
+                type Err = IdError;
+
+                /// Reads an ARN.
+                fn from_str(text: &str) -> Result<Self, IdError> {
+                    text.strip_prefix("arn:")
+                        .and_then(|arn| arn.splitn(5, ':').nth(4))
+                        .and_then(|resource| resource.strip_prefix($resource))
+                        .and_then(|resource| resource.rsplit('/').next())
+                        .and_then(|digits| Digits::parse(digits, Digits::OF_ARNS))
+                        .map(Self)
+                        .ok_or_else(|| IdError {
+                            text: text.to_owned(),
+                            code: "ValidationError",
+                            wanted: concat!("the ARN of a ", $noun),
+                            example: $example,
+                        })
+                }
+            }
+
+            impl fmt::Display for $name {
+                fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    f.pad(&format!("{:0width$x}", self.0.0, width = Digits::OF_ARNS))
+                }
+            }
+
+            impl fmt::Debug for $name {
+                fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    write!(f, "{}{self}", $resource)
+                }
+            }
+
+            impl serde::Serialize for $name {
+                fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                    serializer.collect_str(self)
+                }
+            }
+        )+
+    };
+}
+
+arns! {
+    /// Names a network load balancer.
+    LoadBalancerId = "loadbalancer/net/", "network load balancer", "LoadBalancerNotFound",
+        "arn:aws:elasticloadbalancing:us-west-2:000000000000:loadbalancer/net/provider-NLB/0123456789abcdef";
+    /// Names a target group.
+    TargetGroupId = "targetgroup/", "target group", "TargetGroupNotFound",
+        "arn:aws:elasticloadbalancing:us-west-2:000000000000:targetgroup/provider-target/0123456789abcdef";
+    /// Names a listener.
+    ListenerId = "listener/net/", "listener", "ListenerNotFound",
+        "arn:aws:elasticloadbalancing:us-west-2:000000000000:listener/net/provider-NLB/0123456789abcdef/0123456789abcdef";
 }
 
 /// Whose something is: an account in a region, and the stack that it is part of, if it is part of one.
@@ -245,7 +325,8 @@ fn is_region(text: &str) -> bool {
 /// Gives out ids. Equal owners and client tokens give equal ids, in equal order of creation; two stacks may use one token.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Mint {
-    owners: HashMap<(&'static str, Digits), Owner>,
+    /// Whose each id is, and the token that it stands for.
+    owners: HashMap<(&'static str, Digits), (Owner, String)>,
     tokens: HashMap<(Owner, &'static str, String), Digits>,
 }
 
@@ -260,7 +341,8 @@ impl Mint {
 
     /// Whose the object with this id is.
     pub(super) fn owner<I: Id>(&self, id: I) -> Option<&Owner> {
-        self.owners.get(&(I::PREFIX, id.digits()))
+        let (owner, _) = self.owners.get(&(I::PREFIX, id.digits()))?;
+        Some(owner)
     }
 
     /// A fresh id for the object that `owner` calls `token`.
@@ -274,10 +356,18 @@ impl Mint {
             seed.push(b'+');
             digits = Digits::hashed(&seed);
         }
-        self.owners.insert((I::PREFIX, digits), owner.clone());
+        self.owners
+            .insert((I::PREFIX, digits), (owner.clone(), token.to_owned()));
         self.tokens
             .insert((owner.clone(), I::PREFIX, token.to_owned()), digits);
         I::from_digits(digits)
+    }
+
+    /// Takes back the id of what has been deleted: whoever makes it anew under the same token gets the same id.
+    pub(super) fn release<I: Id>(&mut self, id: I) {
+        if let Some((owner, token)) = self.owners.remove(&(I::PREFIX, id.digits())) {
+            self.tokens.remove(&(owner, I::PREFIX, token));
+        }
     }
 }
 
@@ -311,8 +401,8 @@ mod tests {
         ] {
             let error = wrong.parse::<VpcId>().unwrap_err();
             assert_eq!(
-                (error.code, error.prefix),
-                ("InvalidVpcID.Malformed", "vpc-")
+                (error.code, error.example),
+                ("InvalidVpcID.Malformed", "vpc-0123456789abcdef0")
             );
         }
     }
@@ -327,6 +417,34 @@ mod tests {
                 .parse::<ResourceConfigurationId>()
                 .is_err()
         );
+    }
+
+    #[test]
+    fn load_balancers_are_named_by_arns() {
+        let arn = "arn:aws:elasticloadbalancing:us-west-2:000000000000:loadbalancer/net/provider-NLB/0123456789abcdef";
+        let id: LoadBalancerId = arn.parse().unwrap();
+        assert_eq!(id.to_string(), "0123456789abcdef");
+        for wrong in [
+            "0123456789abcdef",
+            "arn:aws:elasticloadbalancing:us-west-2:000000000000:loadbalancer/app/web/0123456789abcdef",
+            "arn:aws:elasticloadbalancing:us-west-2:000000000000:loadbalancer/net/web/0123456789abcde",
+            "arn:aws:elasticloadbalancing:us-west-2:000000000000:targetgroup/web/0123456789abcdef",
+        ] {
+            let error = wrong.parse::<LoadBalancerId>().unwrap_err();
+            assert_eq!(error.code, "ValidationError", "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_is_made_anew_gets_its_id_again() {
+        let mut mint = Mint::default();
+        let id: VpcId = mint.mint(&owner(), "Vpc1");
+        let other: SubnetId = mint.mint(&owner(), "Vpc1");
+        mint.release(id);
+        assert_eq!(mint.used::<VpcId>(&owner(), "Vpc1"), None);
+        assert_eq!(mint.owner(id), None);
+        assert_eq!(mint.used::<SubnetId>(&owner(), "Vpc1"), Some(other));
+        assert_eq!(mint.mint::<VpcId>(&owner(), "Vpc1"), id);
     }
 
     #[test]

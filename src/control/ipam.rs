@@ -98,6 +98,15 @@ impl AddressPool {
         (block.len() == count).then_some(block)
     }
 
+    /// Takes `address` back.
+    pub(super) fn release(&mut self, address: Ipv4Addr) {
+        let address = u32::from(address);
+        if self.taken.remove(&address).is_some() {
+            self.lowest = self.lowest.min(address);
+            self.highest = self.highest.max(address);
+        }
+    }
+
     /// Gives `address`, which [`check`](Self::check) found free, to `by`.
     pub(super) fn claim(&mut self, address: Ipv4Addr, by: NetworkInterfaceId) {
         self.taken.insert(u32::from(address), by);
@@ -179,6 +188,7 @@ mod tests {
         Lowest,
         Block(usize),
         Chosen(u32),
+        Release(u32),
     }
 
     fn step() -> impl Strategy<Value = Step> {
@@ -186,6 +196,7 @@ mod tests {
             3 => Just(Step::Lowest),
             1 => (1usize..20).prop_map(Step::Block),
             3 => (0u32..300).prop_map(Step::Chosen),
+            1 => (0u32..300).prop_map(Step::Release),
         ]
     }
 
@@ -218,6 +229,11 @@ mod tests {
                         let usable = (4..size - 1).contains(&offset) && !given.contains(&offset);
                         prop_assert_eq!(pool.check(address).is_ok(), usable);
                         usable.then_some(address).into_iter().collect()
+                    }
+                    Step::Release(offset) => {
+                        pool.release(Ipv4Addr::from(base + offset));
+                        given.remove(&offset);
+                        vec![]
                     }
                 };
                 for address in addresses {

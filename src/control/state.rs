@@ -1,6 +1,7 @@
 //! The whole of what the operator wants, and the way in: [`ControlState::execute`].
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use super::command::{Command, Created};
 use super::error::{ControlError, ControlErrors, Named};
@@ -29,6 +30,16 @@ pub struct ControlState {
     pub(super) namespaces: HashMap<String, InstanceId>,
     pub(super) gateway_names: HashMap<AccountName, ResourceGatewayId>,
     pub(super) configuration_names: HashMap<AccountName, ResourceConfigurationId>,
+    pub(super) load_balancers: Store<LoadBalancerId, LoadBalancer>,
+    pub(super) target_groups: Store<TargetGroupId, TargetGroup>,
+    pub(super) listeners: Store<ListenerId, Listener>,
+    pub(super) vpc_endpoint_services: Store<VpcEndpointServiceId, VpcEndpointService>,
+    pub(super) load_balancer_names: HashMap<AccountName, LoadBalancerId>,
+    pub(super) target_group_names: HashMap<AccountName, TargetGroupId>,
+    /// The time, as far as the state has been told it: since the UNIX epoch.
+    pub(super) now: Duration,
+    /// What has happened to endpoints, until somebody asks.
+    pub(super) events: Vec<ConnectionEvent>,
 }
 
 /// The places of the data plane's tables that are in use.
@@ -38,6 +49,10 @@ pub(super) struct Indices {
     pub(super) enis: IdxAllocator<config::Interface>,
     pub(super) groups: IdxAllocator<config::SecurityGroup>,
     pub(super) resources: IdxAllocator<config::Resource>,
+    pub(super) load_balancers: IdxAllocator<config::LoadBalancer>,
+    pub(super) listeners: IdxAllocator<config::Listener>,
+    pub(super) target_groups: IdxAllocator<config::TargetGroup>,
+    pub(super) targets: IdxAllocator<config::Target>,
 }
 
 impl ControlState {
@@ -59,36 +74,14 @@ impl ControlState {
             namespaces: HashMap::new(),
             gateway_names: HashMap::new(),
             configuration_names: HashMap::new(),
-        }
-    }
-
-    /// Does what `command` says, or changes nothing.
-    ///
-    /// # Errors
-    /// All that is wrong with the command, as far as one thing can be judged without another that is wrong.
-    pub fn execute(&mut self, command: Command) -> Result<Created, ControlErrors> {
-        match command {
-            Command::CreateVpc(command) => self.create_vpc(command).map(Created::Vpc),
-            Command::CreateSubnet(command) => self.create_subnet(command).map(Created::Subnet),
-            Command::CreateSecurityGroup(command) => self
-                .create_security_group(command)
-                .map(Created::SecurityGroup),
-            Command::AuthorizeSecurityGroupIngress(command) => self
-                .authorize_security_group_ingress(command)
-                .map(Created::SecurityGroupRule),
-            Command::AuthorizeSecurityGroupEgress(command) => self
-                .authorize_security_group_egress(command)
-                .map(Created::SecurityGroupRule),
-            Command::RunInstance(command) => self.run_instance(command).map(Created::Instance),
-            Command::CreateResourceGateway(command) => self
-                .create_resource_gateway(command)
-                .map(Created::ResourceGateway),
-            Command::CreateResourceConfiguration(command) => self
-                .create_resource_configuration(command)
-                .map(Created::ResourceConfiguration),
-            Command::CreateVpcEndpoint(command) => {
-                self.create_vpc_endpoint(command).map(Created::VpcEndpoint)
-            }
+            load_balancers: Store::default(),
+            target_groups: Store::default(),
+            listeners: Store::default(),
+            vpc_endpoint_services: Store::default(),
+            load_balancer_names: HashMap::new(),
+            target_group_names: HashMap::new(),
+            now: Duration::ZERO,
+            events: Vec::new(),
         }
     }
 
@@ -108,6 +101,26 @@ impl ControlState {
         self.mint.owner(id)
     }
 
+    /// How messages name an object: by its token and what it is `known_as`.
+    pub(super) fn named<I: Id>(
+        &self,
+        id: I,
+        token: Option<&str>,
+        known_as: impl std::fmt::Display,
+    ) -> Named {
+        let owner = self.owner_of(id).filter(|owner| **owner != self.owner);
+        Named::new(token.unwrap_or_default(), known_as).of_stack(owner.and_then(Owner::stack))
+    }
+
+    /// Is it an object of the account in whose name commands are executed? To others it does not exist.
+    pub(super) fn own<I: Id>(&self, id: I, property: &str) -> Result<(), ControlError> {
+        let owner = self.owner_of(id).map(Owner::account_id);
+        match owner == Some(self.owner.account_id()) {
+            true => Ok(()),
+            false => Err(ControlError::not_found(id, property)),
+        }
+    }
+
     /// The interface at this place of the data plane.
     pub fn eni_by_idx(&self, idx: EniIdx) -> Option<&NetworkInterface> {
         self.network_interface(self.enis.get(&idx)?)
@@ -122,6 +135,65 @@ impl ControlState {
                 id: id.to_string(),
             }),
         }
+    }
+}
+
+macro_rules! commands {
+    (
+        makes and changes { $($command:ident => $method:ident: $kind:ident;)+ }
+        deletes { $($delete:ident => $remove:ident: $gone:ident;)+ }
+    ) => {
+        impl ControlState {
+            /// Does what `command` says, or changes nothing.
+            ///
+            /// # Errors
+            /// All that is wrong with the command, as far as one thing can be judged without another that is wrong.
+            pub fn execute(&mut self, command: Command) -> Result<Created, ControlErrors> {
+                match command {
+                    $(Command::$command(command) => self.$method(command).map(Created::$kind),)+
+                    $(Command::$delete(id) => self.$remove(id).map(|()| Created::$gone(id)),)+
+                }
+            }
+        }
+    };
+}
+
+commands! {
+    makes and changes {
+        CreateVpc => create_vpc: Vpc;
+        CreateSubnet => create_subnet: Subnet;
+        CreateSecurityGroup => create_security_group: SecurityGroup;
+        AuthorizeSecurityGroupIngress => authorize_security_group_ingress: SecurityGroupRule;
+        AuthorizeSecurityGroupEgress => authorize_security_group_egress: SecurityGroupRule;
+        RunInstance => run_instance: Instance;
+        CreateResourceGateway => create_resource_gateway: ResourceGateway;
+        CreateResourceConfiguration => create_resource_configuration: ResourceConfiguration;
+        CreateVpcEndpoint => create_vpc_endpoint: VpcEndpoint;
+        CreateLoadBalancer => create_load_balancer: LoadBalancer;
+        CreateTargetGroup => create_target_group: TargetGroup;
+        CreateListener => create_listener: Listener;
+        CreateVpcEndpointServiceConfiguration => create_vpc_endpoint_service: VpcEndpointService;
+        RegisterTargets => register_targets: TargetGroup;
+        DeregisterTargets => deregister_targets: TargetGroup;
+        AcceptVpcEndpointConnections => accept_vpc_endpoint_connections: VpcEndpointService;
+        RejectVpcEndpointConnections => reject_vpc_endpoint_connections: VpcEndpointService;
+        ModifyVpcEndpoint => modify_vpc_endpoint: VpcEndpoint;
+        ModifyVpcEndpointServiceConfiguration => modify_vpc_endpoint_service: VpcEndpointService;
+        ModifyVpcEndpointServicePermissions => modify_vpc_endpoint_service_permissions: VpcEndpointService;
+    }
+    deletes {
+        DeleteVpc => delete_vpc: Vpc;
+        DeleteSubnet => delete_subnet: Subnet;
+        DeleteSecurityGroup => delete_security_group: SecurityGroup;
+        RevokeSecurityGroupRule => revoke_security_group_rule: SecurityGroupRule;
+        TerminateInstance => terminate_instance: Instance;
+        DeleteResourceGateway => delete_resource_gateway: ResourceGateway;
+        DeleteResourceConfiguration => delete_resource_configuration: ResourceConfiguration;
+        DeleteVpcEndpoint => delete_vpc_endpoint: VpcEndpoint;
+        DeleteLoadBalancer => delete_load_balancer: LoadBalancer;
+        DeleteTargetGroup => delete_target_group: TargetGroup;
+        DeleteListener => delete_listener: Listener;
+        DeleteVpcEndpointServiceConfiguration => delete_vpc_endpoint_service: VpcEndpointService;
     }
 }
 
@@ -152,6 +224,10 @@ accessors! {
     resource_gateway, resource_gateways: ResourceGatewayId => ResourceGateway;
     resource_configuration, resource_configurations: ResourceConfigurationId => ResourceConfiguration;
     vpc_endpoint, vpc_endpoints: VpcEndpointId => VpcEndpoint;
+    load_balancer, load_balancers: LoadBalancerId => LoadBalancer;
+    target_group, target_groups: TargetGroupId => TargetGroup;
+    listener, listeners: ListenerId => Listener;
+    vpc_endpoint_service, vpc_endpoint_services: VpcEndpointServiceId => VpcEndpointService;
 }
 
 macro_rules! names {
@@ -161,8 +237,7 @@ macro_rules! names {
                 /// How messages name it.
                 pub(super) fn $named(&self, id: $id) -> Named {
                     let token = self.$all.find(&id).map(|object| object.client_token.as_str());
-                    let owner = self.owner_of(id).filter(|owner| **owner != self.owner);
-                    Named::new(token.unwrap_or_default(), id).of_stack(owner.and_then(Owner::stack))
+                    self.named(id, token, id)
                 }
             )+
         }
@@ -176,4 +251,7 @@ names! {
     named_instance: InstanceId in instances;
     named_resource_gateway: ResourceGatewayId in resource_gateways;
     named_resource_configuration: ResourceConfigurationId in resource_configurations;
+    named_vpc_endpoint: VpcEndpointId in vpc_endpoints;
+    named_vpc_endpoint_service: VpcEndpointServiceId in vpc_endpoint_services;
+    named_listener: ListenerId in listeners;
 }

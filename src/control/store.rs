@@ -1,6 +1,6 @@
 //! Objects by id, listed in the order of their creation.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::error::ControlError;
 use super::id::Id;
@@ -8,22 +8,29 @@ use super::id::Id;
 /// All objects of one kind.
 #[derive(Clone, Debug)]
 pub(super) struct Store<I, T> {
-    objects: Vec<T>,
-    by_id: HashMap<I, usize>,
+    /// By the number of their creation.
+    objects: BTreeMap<u64, T>,
+    by_id: HashMap<I, u64>,
+    next: u64,
 }
 
 impl<I: Id, T> Store<I, T> {
     pub(super) fn insert(&mut self, id: I, object: T) {
-        self.by_id.insert(id, self.objects.len());
-        self.objects.push(object);
+        self.by_id.insert(id, self.next);
+        self.objects.insert(self.next, object);
+        self.next += 1;
     }
 
     pub(super) fn find(&self, id: &I) -> Option<&T> {
-        self.objects.get(*self.by_id.get(id)?)
+        self.objects.get(self.by_id.get(id)?)
     }
 
     pub(super) fn find_mut(&mut self, id: &I) -> Option<&mut T> {
-        self.objects.get_mut(*self.by_id.get(id)?)
+        self.objects.get_mut(self.by_id.get(id)?)
+    }
+
+    pub(super) fn remove(&mut self, id: &I) -> Option<T> {
+        self.objects.remove(&self.by_id.remove(id)?)
     }
 
     /// The object that the property of a command names.
@@ -33,15 +40,20 @@ impl<I: Id, T> Store<I, T> {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
-        self.objects.iter()
+        self.objects.values()
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.objects.values_mut()
     }
 }
 
 impl<I, T> Default for Store<I, T> {
     fn default() -> Self {
         Self {
-            objects: Vec::new(),
+            objects: BTreeMap::new(),
             by_id: HashMap::new(),
+            next: 0,
         }
     }
 }

@@ -27,6 +27,9 @@ use super::view;
 /// | `GET /v1/stacks` | list of [`view::Stack`] |
 /// | `GET /v1/instances` | list of [`view::Instance`] |
 /// | `GET /v1/vpc-endpoints` | list of [`view::VpcEndpoint`] |
+/// | `GET /v1/vpc-endpoint-services` | list of [`view::VpcEndpointService`] |
+/// | `GET /v1/load-balancers` | list of [`view::LoadBalancer`], with nodes and listeners |
+/// | `GET /v1/target-groups` | list of [`view::TargetGroup`], with targets |
 /// | `GET /v1/network-interfaces` | list of [`view::NetworkInterface`], with counters |
 /// | `GET /v1/flows` | list of [`view::Flow`], newest first |
 /// | `GET /v1/drops` | list of [`view::Drop`], most frequent first |
@@ -53,6 +56,18 @@ pub fn router(live: Arc<Live>) -> Router {
         .route(
             "/v1/vpc-endpoints",
             get(async |State(fabric): Source| Json(fabric.topology().vpc_endpoints)),
+        )
+        .route(
+            "/v1/vpc-endpoint-services",
+            get(async |State(fabric): Source| Json(fabric.vpc_endpoint_services())),
+        )
+        .route(
+            "/v1/load-balancers",
+            get(async |State(fabric): Source| Json(fabric.load_balancers())),
+        )
+        .route(
+            "/v1/target-groups",
+            get(async |State(fabric): Source| Json(fabric.target_groups())),
         )
         .route(
             "/v1/network-interfaces",

@@ -2,6 +2,8 @@
 //!
 //! Invariant: nothing is changed here; an index that control no longer knows is left out.
 
+mod load_balancing;
+
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -9,9 +11,9 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::view;
-use crate::control::id::{Id, NetworkInterfaceId, ResourceGatewayId, SubnetId, VpcId};
+use crate::control::id::{Id, SubnetId, VpcId};
 use crate::control::{
-    Attachment, ControlState, Instance, NetworkInterface, ResourceConfiguration, VpcEndpoint,
+    Attachment, ControlState, EndpointDestination, Instance, NetworkInterface, VpcEndpoint,
 };
 use crate::dataplane::config::{PortRange, Protocols};
 use crate::dataplane::{Dataplane, DropReason, EniCounters, EniIdx, FlowView, SideView};
@@ -186,16 +188,27 @@ impl Fabric {
     }
 
     fn endpoint(&self, endpoint: &VpcEndpoint) -> view::VpcEndpoint {
-        let resource = self
-            .state
-            .resource_configuration(&endpoint.resource_configuration_id);
+        let (resource, service) = match endpoint.destination {
+            EndpointDestination::ResourceConfiguration(id) => {
+                (self.state.resource_configuration(&id), None)
+            }
+            EndpointDestination::Service(id) => (None, self.state.vpc_endpoint_service(&id)),
+        };
+        let (port_ranges, protocols) = match (resource, service) {
+            (Some(resource), _) => (
+                resource.port_ranges.iter().map(port_range).collect(),
+                protocols(resource.protocols),
+            ),
+            (None, Some(service)) => self.offer(service),
+            (None, None) => (vec![], vec![]),
+        };
         let (stack, owner_id) = self.stack_and_account(endpoint.vpc_endpoint_id);
         view::VpcEndpoint {
             logical_id: endpoint.client_token.clone(),
             stack,
             owner_id,
             vpc_endpoint_id: endpoint.vpc_endpoint_id.to_string(),
-            vpc_endpoint_type: format!("{:?}", endpoint.vpc_endpoint_type),
+            vpc_endpoint_type: endpoint.vpc_endpoint_type().into(),
             state: endpoint.state.name().into(),
             vpc_id: endpoint.vpc_id.to_string(),
             vpc: self.vpc_name(&endpoint.vpc_id),
@@ -208,17 +221,17 @@ impl Fabric {
             resource_address: resource
                 .map(|resource| resource.ip_resource.to_string())
                 .unwrap_or_default(),
-            port_ranges: resource
-                .map(|resource| resource.port_ranges.iter().map(port_range).collect())
-                .unwrap_or_default(),
-            protocols: resource
-                .map(|resource| protocols(resource.protocols))
-                .unwrap_or_default(),
+            service: service.map(|service| service.client_token.clone()),
+            service_stack: service.map(|service| self.stack_and_account(service.service_id).0),
+            service_id: endpoint.service_id().map(|id| id.to_string()),
+            service_name: service.map(|service| service.service_name.clone()),
+            port_ranges,
+            protocols,
             network_interfaces: endpoint
                 .network_interface_ids
                 .iter()
                 .filter_map(|id| self.state.network_interface(id))
-                .map(|eni| self.endpoint_interface(eni, resource))
+                .map(|eni| self.endpoint_interface(eni, endpoint.destination))
                 .collect(),
         }
     }
@@ -226,14 +239,18 @@ impl Fabric {
     fn endpoint_interface(
         &self,
         eni: &NetworkInterface,
-        resource: Option<&ResourceConfiguration>,
+        destination: EndpointDestination,
     ) -> view::EndpointInterface {
-        let gateway = resource.and_then(|resource| {
-            self.gateway_in(&resource.resource_gateway_id, &eni.availability_zone)
-        });
+        let zone = &eni.availability_zone;
+        let gateway = match destination {
+            EndpointDestination::ResourceConfiguration(id) => {
+                self.state.gateway_interface_in(id, zone)
+            }
+            EndpointDestination::Service(id) => self.state.service_node_in(id, zone),
+        };
         view::EndpointInterface {
             network_interface_id: eni.network_interface_id.to_string(),
-            availability_zone: eni.availability_zone.clone(),
+            availability_zone: zone.clone(),
             subnet: self.subnet_name(&eni.subnet_id),
             private_ip_address: eni
                 .private_ip_address()
@@ -246,16 +263,6 @@ impl Fabric {
                 .map(|eni| address_ranges(&eni.private_ip_addresses))
                 .unwrap_or_default(),
         }
-    }
-
-    /// A resource gateway's interface in this zone.
-    fn gateway_in(&self, gateway: &ResourceGatewayId, zone: &str) -> Option<&NetworkInterface> {
-        self.state
-            .resource_gateway(gateway)?
-            .network_interface_ids
-            .iter()
-            .filter_map(|id: &NetworkInterfaceId| self.state.network_interface(id))
-            .find(|eni| eni.availability_zone == zone)
     }
 
     /// The interface's type, its owner's logical id and its namespace.
@@ -287,6 +294,16 @@ impl Fabric {
                     "resource_gateway",
                     gateway
                         .map(|gateway| gateway.client_token.clone())
+                        .unwrap_or_default(),
+                    None,
+                )
+            }
+            Attachment::LoadBalancer(id) => {
+                let load_balancer = self.state.load_balancer(id);
+                (
+                    "network_load_balancer",
+                    load_balancer
+                        .map(|load_balancer| load_balancer.client_token.clone())
                         .unwrap_or_default(),
                     None,
                 )

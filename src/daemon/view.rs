@@ -110,7 +110,7 @@ pub struct VpcEndpoint {
     pub owner_id: String,
     /// `vpce-...`
     pub vpc_endpoint_id: String,
-    /// `Resource`, ...
+    /// `Resource`, `Interface`, ...
     pub vpc_endpoint_type: String,
     /// `available`, ...
     pub state: String,
@@ -118,12 +118,20 @@ pub struct VpcEndpoint {
     pub vpc_id: String,
     /// The VPC's name in the template.
     pub vpc: String,
-    /// What it leads to: the resource configuration's name in the template.
+    /// What one of type Resource leads to: the resource configuration's name in the template.
     pub resource: String,
     /// The stack of that resource configuration.
     pub resource_stack: String,
     /// That resource's address in the provider's VPC.
     pub resource_address: String,
+    /// What one of type Interface leads to: the service's name in its template.
+    pub service: Option<String>,
+    /// The stack of that service.
+    pub service_stack: Option<String>,
+    /// `vpce-svc-...`
+    pub service_id: Option<String>,
+    /// `com.amazonaws.vpce.<region>.vpce-svc-...`
+    pub service_name: Option<String>,
     /// The ports that are offered: `80`, `1-65535`.
     pub port_ranges: Vec<String>,
     /// The protocols that are offered: `TCP`, `UDP`, `ICMP`.
@@ -132,7 +140,7 @@ pub struct VpcEndpoint {
     pub network_interfaces: Vec<EndpointInterface>,
 }
 
-/// An endpoint's interface in one subnet, and the gateway's of the same zone.
+/// An endpoint's interface in one subnet, and the gateway's or load balancer's of the same zone.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct EndpointInterface {
@@ -144,10 +152,142 @@ pub struct EndpointInterface {
     pub subnet: String,
     /// The address that consumers connect to.
     pub private_ip_address: String,
-    /// `eni-...` of the resource gateway in the same zone.
+    /// `eni-...` of the resource gateway or load balancer in the same zone.
     pub gateway_network_interface_id: String,
     /// The addresses that the target sees as clients: `172.18.0.80-172.18.0.95`.
     pub gateway_addresses: String,
+}
+
+/// `GET /v1/vpc-endpoint-services`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct VpcEndpointService {
+    /// Its name in the template.
+    pub logical_id: String,
+    /// The stack that it is part of.
+    pub stack: String,
+    /// The account that it belongs to.
+    pub owner_id: String,
+    /// `vpce-svc-...`
+    pub service_id: String,
+    /// What endpoints name it by.
+    pub service_name: String,
+    /// `Available`, ...
+    pub service_state: String,
+    /// Must each endpoint be accepted?
+    pub acceptance_required: bool,
+    /// Who may ask for endpoints: `*` or ARNs.
+    pub allowed_principals: Vec<String>,
+    /// Its load balancers' names in the template.
+    pub load_balancers: Vec<String>,
+    /// How many endpoints lead to it, whatever their states.
+    pub endpoints: usize,
+    /// Through how many of them traffic passes.
+    pub available_endpoints: usize,
+}
+
+/// `GET /v1/load-balancers`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct LoadBalancer {
+    /// Its name in the template.
+    pub logical_id: String,
+    /// The stack that it is part of.
+    pub stack: String,
+    /// The account that it belongs to.
+    pub owner_id: String,
+    /// Its ARN.
+    pub load_balancer_arn: String,
+    /// Its own name.
+    pub load_balancer_name: String,
+    /// The name of its nodes' addresses.
+    pub dns_name: String,
+    /// `vpc-...`
+    pub vpc_id: String,
+    /// The VPC's name in the template.
+    pub vpc: String,
+    /// May a node choose targets of other zones?
+    pub cross_zone: bool,
+    /// One per zone.
+    pub nodes: Vec<LoadBalancerNode>,
+    /// Where it takes flows.
+    pub listeners: Vec<Listener>,
+}
+
+/// A load balancer's interface in one zone.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct LoadBalancerNode {
+    /// `eni-...`
+    pub network_interface_id: String,
+    /// Its zone.
+    pub availability_zone: String,
+    /// Its subnet's name in the template.
+    pub subnet: String,
+    /// The addresses that targets see as clients.
+    pub private_ip_addresses: String,
+}
+
+/// A port of a load balancer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Listener {
+    /// Its name in the template.
+    pub logical_id: String,
+    /// Its ARN.
+    pub listener_arn: String,
+    /// `TCP`, `UDP` or `TCP_UDP`.
+    pub protocol: String,
+    /// The port.
+    pub port: u16,
+    /// The target group's name in the template.
+    pub target_group: String,
+    /// How long a TCP flow may be idle.
+    pub tcp_idle_timeout_seconds: u64,
+}
+
+/// `GET /v1/target-groups`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct TargetGroup {
+    /// Its name in the template.
+    pub logical_id: String,
+    /// The stack that it is part of.
+    pub stack: String,
+    /// The account that it belongs to.
+    pub owner_id: String,
+    /// Its ARN.
+    pub target_group_arn: String,
+    /// Its own name.
+    pub target_group_name: String,
+    /// `TCP`, `UDP` or `TCP_UDP`.
+    pub protocol: String,
+    /// The port of targets that have none of their own.
+    pub port: u16,
+    /// `vpc-...`
+    pub vpc_id: String,
+    /// The VPC's name in the template.
+    pub vpc: String,
+    /// `TCP traffic-port`, `HTTP 8080/health`.
+    pub health_check: String,
+    /// Its targets.
+    pub targets: Vec<Target>,
+}
+
+/// A target of a target group.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Target {
+    /// `i-...`, or an address.
+    pub id: String,
+    /// Its port.
+    pub port: u16,
+    /// Its address.
+    pub private_ip_address: String,
+    /// Its zone.
+    pub availability_zone: String,
+    /// Has it been deregistered, and keeps its flows for a while?
+    pub is_draining: bool,
 }
 
 /// An output of the template.
@@ -172,7 +312,7 @@ pub struct Output {
 pub struct NetworkInterface {
     /// `eni-...`
     pub network_interface_id: String,
-    /// `instance`, `vpc_endpoint` or `resource_gateway`.
+    /// `instance`, `vpc_endpoint`, `resource_gateway` or `network_load_balancer`.
     pub interface_type: String,
     /// The name in the template of what it belongs to.
     pub owner: String,

@@ -277,6 +277,8 @@ impl Estate {
                 ip_address_type: None,
                 private_dns_enabled: None,
                 addresses: vec![],
+                service_name: None,
+                principal: None,
                 tags: Tags::default(),
             })
         );

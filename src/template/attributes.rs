@@ -82,6 +82,26 @@ fn real(state: &ControlState, created: Created) -> (String, Real) {
                 ("NetworkInterfaceIds", Value::List(interfaces.collect())),
             ]
         }),
+        Created::LoadBalancer(id) => state.load_balancer(&id).map(|load_balancer| {
+            vec![
+                ("LoadBalancerArn", text(&load_balancer.load_balancer_arn)),
+                ("LoadBalancerFullName", text(load_balancer.full_name())),
+                ("LoadBalancerName", text(&load_balancer.load_balancer_name)),
+                ("DNSName", text(&load_balancer.dns_name)),
+            ]
+        }),
+        Created::TargetGroup(id) => state.target_group(&id).map(|group| {
+            let full_name = format!("targetgroup/{}/{id}", group.target_group_name);
+            vec![
+                ("TargetGroupArn", text(&group.target_group_arn)),
+                ("TargetGroupFullName", text(full_name)),
+                ("TargetGroupName", text(&group.target_group_name)),
+            ]
+        }),
+        Created::Listener(id) => state
+            .listener(&id)
+            .map(|listener| vec![("ListenerArn", text(&listener.listener_arn))]),
+        Created::VpcEndpointService(service) => Some(vec![("ServiceId", text(service))]),
         Created::ResourceGateway(gateway) => state
             .resource_gateway(&gateway)
             .map(|gateway| vec![("Id", text(gateway.id)), ("Arn", text(&gateway.arn))]),
@@ -90,8 +110,9 @@ fn real(state: &ControlState, created: Created) -> (String, Real) {
             .map(|c| vec![("Id", text(c.id)), ("Arn", text(&c.arn))]),
     };
     let attributes = attributes.unwrap_or_default();
-    // VPC Lattice's types are known by their ARNs, EC2's by their ids.
-    let arn = attributes.iter().find(|(name, _)| *name == "Arn");
+    // VPC Lattice's and Elastic Load Balancing's types are known by their ARNs, EC2's by their ids.
+    let mut names = attributes.iter();
+    let arn = names.find(|(name, _)| name.ends_with("Arn"));
     let reference = match arn {
         Some((_, Value::Text(arn))) => arn.clone(),
         _ => id,

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use super::network_interface::{Holder, Place};
-use super::{Attachment, Tags};
+use super::{Attachment, Tags, TargetId};
 use crate::control::ControlState;
 use crate::control::checks::All;
 use crate::control::command::RunInstance;
@@ -87,6 +87,21 @@ impl ControlState {
         };
         self.instances.insert(instance_id, instance);
         Ok(instance_id)
+    }
+
+    pub(in crate::control) fn terminate_instance(
+        &mut self,
+        instance_id: InstanceId,
+    ) -> Result<(), ControlErrors> {
+        self.own(instance_id, "InstanceId")?;
+        let Some(instance) = self.instances.remove(&instance_id) else {
+            return Err(ControlError::not_found(instance_id, "InstanceId").into());
+        };
+        self.forget_targets(TargetId::Instance(instance_id));
+        self.displace(instance.network_interface_id);
+        self.namespaces.remove(&instance.namespace);
+        self.mint.release(instance_id);
+        Ok(())
     }
 
     /// The instance's network namespace: a file name under `/run/netns`, of no other instance.

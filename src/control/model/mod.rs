@@ -1,6 +1,10 @@
 //! The model: one file per AWS noun, the fields named as AWS names them, and beside each how it is made.
 
+mod attribute;
+mod health_check;
 mod instance;
+mod listener;
+mod load_balancer;
 mod network_interface;
 mod resource_configuration;
 mod resource_gateway;
@@ -8,10 +12,18 @@ mod security_group;
 mod security_group_rule;
 mod subnet;
 mod tag;
+mod target;
+mod target_group;
 mod vpc;
 mod vpc_endpoint;
+mod vpc_endpoint_connection;
+mod vpc_endpoint_service;
+mod vpc_endpoint_service_permissions;
 
+pub use health_check::{HealthCheck, HealthCheckProtocol};
 pub use instance::Instance;
+pub use listener::Listener;
+pub use load_balancer::LoadBalancer;
 pub use network_interface::{Attachment, NetworkInterface};
 pub use resource_configuration::{ResourceConfiguration, ResourceConfigurationStatus};
 pub use resource_gateway::{ResourceGateway, ResourceGatewayStatus};
@@ -20,5 +32,10 @@ pub use security_group::{
 };
 pub use subnet::Subnet;
 pub use tag::{Tag, Tags};
+pub use target::{TARGETS_PER_GROUP, Target, TargetId};
+pub use target_group::{TargetGroup, TargetType};
 pub use vpc::Vpc;
-pub use vpc_endpoint::{VpcEndpoint, VpcEndpointType};
+pub use vpc_endpoint::{EndpointDestination, VpcEndpoint};
+pub use vpc_endpoint_connection::{ConnectionEvent, ConnectionEventKind};
+pub use vpc_endpoint_service::VpcEndpointService;
+pub use vpc_endpoint_service_permissions::Principal;

@@ -1,4 +1,4 @@
-//! An elastic network interface: where an instance, an endpoint or a resource gateway stands in a VPC.
+//! An elastic network interface: where an instance, an endpoint, a resource gateway or a load balancer stands in a VPC.
 
 use std::net::Ipv4Addr;
 
@@ -27,7 +27,7 @@ pub struct NetworkInterface {
     pub availability_zone: String,
     /// Primary first; a resource gateway's interface has a whole block.
     pub private_ip_addresses: Vec<Ipv4Addr>,
-    /// Its security groups, never none.
+    /// Its security groups; only a load balancer's may be none.
     pub groups: Vec<SecurityGroupId>,
     /// May only its own addresses be a packet's source?
     pub source_dest_check: bool,
@@ -56,6 +56,9 @@ pub enum Attachment {
     /// A resource gateway.
     #[serde(rename = "ResourceGatewayId")]
     ResourceGateway(ResourceGatewayId),
+    /// A load balancer: this is its node in one zone.
+    #[serde(rename = "LoadBalancerId")]
+    LoadBalancer(LoadBalancerId),
 }
 
 /// A place for an interface that a command's checks have found: its addresses are free.
@@ -88,6 +91,36 @@ pub(super) struct Holder<'a> {
     pub(super) attachment: Attachment,
 }
 
+/// Where a command lists subnets.
+#[derive(Clone, Copy)]
+pub(super) enum SubnetsOf {
+    /// `SubnetIds`.
+    SubnetIds,
+    /// `Subnets`.
+    Subnets,
+    /// `SubnetMappings`, as their `SubnetId`.
+    SubnetMappings,
+}
+
+impl SubnetsOf {
+    const fn list(self) -> &'static str {
+        match self {
+            Self::SubnetIds => "SubnetIds",
+            Self::Subnets => "Subnets",
+            Self::SubnetMappings => "SubnetMappings",
+        }
+    }
+
+    /// The property of one of them.
+    pub(super) fn item(self, index: usize) -> String {
+        let item = parse::item(self.list(), index);
+        match self {
+            Self::SubnetMappings => item + ".SubnetId",
+            Self::SubnetIds | Self::Subnets => item,
+        }
+    }
+}
+
 impl ControlState {
     /// Makes an interface of `holder` at `place`.
     pub(super) fn place(&mut self, holder: &Holder, place: Place) -> NetworkInterfaceId {
@@ -114,6 +147,29 @@ impl ControlState {
         self.network_interfaces
             .insert(network_interface_id, interface);
         network_interface_id
+    }
+
+    /// Takes an interface away, and its addresses back.
+    pub(super) fn displace(&mut self, id: NetworkInterfaceId) {
+        let Some(interface) = self.network_interfaces.remove(&id) else {
+            return;
+        };
+        if let Some(subnet) = self.subnets.find_mut(&interface.subnet_id) {
+            for address in &interface.private_ip_addresses {
+                subnet.addresses.release(*address);
+            }
+        }
+        self.enis.remove(&interface.idx);
+        self.indices.enis.release(interface.idx);
+        self.mint.release(id);
+    }
+
+    /// An interface as messages name it.
+    pub(super) fn interface_name(&self, id: NetworkInterfaceId) -> String {
+        match self.network_interface(&id) {
+            Some(interface) => format!("{id}, {}", interface.description),
+            None => id.to_string(),
+        }
     }
 
     /// The address that an interface is to have: the one given as `property`, or else the lowest free.
@@ -177,10 +233,7 @@ impl ControlState {
                 property,
                 given,
                 subnet,
-                by: match self.network_interface(&by) {
-                    Some(interface) => format!("{by}, {}", interface.description),
-                    None => by.to_string(),
-                },
+                by: self.interface_name(by),
                 free,
             },
         }
@@ -191,16 +244,17 @@ impl ControlState {
         &self,
         vpc: &Vpc,
         given: &[SubnetId],
+        place: SubnetsOf,
     ) -> Result<Vec<&Subnet>, ControlErrors> {
         if given.is_empty() {
             return Err(ControlError::Missing {
-                property: "SubnetIds".to_owned(),
+                property: place.list().to_owned(),
                 wanted: "name at least one subnet",
             }
             .into());
         }
         each(given.iter().enumerate().map(|(index, subnet_id)| {
-            let property = parse::item("SubnetIds", index);
+            let property = place.item(index);
             let subnet = self.subnet_of(vpc, *subnet_id, &property)?;
             let same_zone = |earlier: &&Subnet| {
                 earlier.vpc_id == vpc.vpc_id

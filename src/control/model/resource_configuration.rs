@@ -3,8 +3,8 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use super::{ResourceGateway, Tags};
-use crate::control::checks::{All, each};
+use super::{EndpointDestination, ResourceGateway, Tags, VpcEndpoint};
+use crate::control::checks::{All, each, unused};
 use crate::control::command::{CreateResourceConfiguration, ResourceConfigurationDefinition};
 use crate::control::error::{ControlError, ControlErrors};
 use crate::control::id::{Id, ResourceConfigurationId, ResourceGatewayId};
@@ -100,11 +100,43 @@ impl ControlState {
         Ok(id)
     }
 
+    pub(in crate::control) fn delete_resource_configuration(
+        &mut self,
+        id: ResourceConfigurationId,
+    ) -> Result<(), ControlErrors> {
+        const PROPERTY: &str = "ResourceConfigurationIdentifier";
+        self.own(id, PROPERTY)?;
+        let leads_here = |endpoint: &&VpcEndpoint| {
+            endpoint.destination == EndpointDestination::ResourceConfiguration(id)
+        };
+        let by = self
+            .vpc_endpoints
+            .iter()
+            .filter(leads_here)
+            .map(|endpoint| {
+                let name = self.named_vpc_endpoint(endpoint.vpc_endpoint_id);
+                format!("VPC endpoint {name}")
+            });
+        let what = format!(
+            "resource configuration {}",
+            self.named_resource_configuration(id)
+        );
+        unused("ConflictException", what, by, "delete that first")?;
+        if let Some(configuration) = self.resource_configurations.remove(&id) {
+            self.indices.resources.release(configuration.idx);
+            self.configuration_names
+                .remove(&self.owner.named(&configuration.name));
+        }
+        self.mint.release(id);
+        Ok(())
+    }
+
     fn check_configuration_name(&self, name: &str) -> Result<(), ControlError> {
         parse::lattice_name(name, ResourceConfigurationId::PREFIX)?;
         match self.configuration_names.get(&self.owner.named(name)) {
             None => Ok(()),
             Some(by) => Err(ControlError::NameTaken {
+                code: "ConflictException",
                 name: name.to_owned(),
                 by: format!(
                     "resource configuration {}",

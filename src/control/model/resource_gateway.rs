@@ -1,12 +1,13 @@
 //! A resource gateway: from its addresses, flows reach the resources of a provider VPC.
 
-use super::network_interface::{Holder, Place};
-use super::{Attachment, Tags, Vpc};
-use crate::control::checks::{All, each};
+use super::network_interface::{Holder, Place, SubnetsOf};
+use super::{Attachment, NetworkInterface, Tags, Vpc};
+use crate::control::checks::{All, each, unused};
 use crate::control::command::CreateResourceGateway;
 use crate::control::error::{ControlError, ControlErrors};
 use crate::control::id::{
-    Id, NetworkInterfaceId, ResourceGatewayId, SecurityGroupId, SubnetId, VpcId,
+    Id, NetworkInterfaceId, ResourceConfigurationId, ResourceGatewayId, SecurityGroupId, SubnetId,
+    VpcId,
 };
 use crate::control::{ControlState, parse};
 
@@ -95,11 +96,49 @@ impl ControlState {
         Ok(id)
     }
 
+    pub(in crate::control) fn delete_resource_gateway(
+        &mut self,
+        id: ResourceGatewayId,
+    ) -> Result<(), ControlErrors> {
+        self.own(id, "ResourceGatewayIdentifier")?;
+        let configurations = self.resource_configurations.iter();
+        let by = configurations
+            .filter(|configuration| configuration.resource_gateway_id == id)
+            .map(|configuration| {
+                let name = self.named_resource_configuration(configuration.id);
+                format!("resource configuration {name}")
+            });
+        let what = format!("resource gateway {}", self.named_resource_gateway(id));
+        unused("ConflictException", what, by, "delete that first")?;
+        if let Some(gateway) = self.resource_gateways.remove(&id) {
+            for interface in gateway.network_interface_ids {
+                self.displace(interface);
+            }
+            self.gateway_names.remove(&self.owner.named(&gateway.name));
+        }
+        self.mint.release(id);
+        Ok(())
+    }
+
+    /// The interface of a resource configuration's gateway in this zone.
+    pub fn gateway_interface_in(
+        &self,
+        id: ResourceConfigurationId,
+        zone: &str,
+    ) -> Option<&NetworkInterface> {
+        let configuration = self.resource_configuration(&id)?;
+        let gateway = self.resource_gateway(&configuration.resource_gateway_id)?;
+        let interfaces = gateway.network_interface_ids.iter();
+        let mut interfaces = interfaces.filter_map(|id| self.network_interface(id));
+        interfaces.find(|interface| interface.availability_zone == zone)
+    }
+
     fn check_gateway_name(&self, name: &str) -> Result<(), ControlError> {
         parse::lattice_name(name, ResourceGatewayId::PREFIX)?;
         match self.gateway_names.get(&self.owner.named(name)) {
             None => Ok(()),
             Some(by) => Err(ControlError::NameTaken {
+                code: "ConflictException",
                 name: name.to_owned(),
                 by: format!("resource gateway {}", self.named_resource_gateway(*by)),
             }),
@@ -118,7 +157,7 @@ impl ControlState {
             (1, 62),
             "1 to 62",
         );
-        let subnets = self.subnets_for(vpc, &command.subnet_ids);
+        let subnets = self.subnets_for(vpc, &command.subnet_ids, SubnetsOf::SubnetIds);
         let (per_eni, subnets): (u8, _) = (per_eni, subnets).all()?;
         let count = usize::from(per_eni);
         let places = subnets.iter().enumerate().map(|(index, subnet)| {

@@ -5,7 +5,7 @@ use std::fmt;
 use ipnet::IpNet;
 
 use super::{Tags, Vpc};
-use crate::control::checks::{All, each};
+use crate::control::checks::{All, each, unused};
 use crate::control::command::CreateSecurityGroup;
 use crate::control::error::{ControlError, ControlErrors};
 use crate::control::id::{SecurityGroupId, SecurityGroupRuleId, VpcId};
@@ -121,6 +121,55 @@ impl ControlState {
         Ok(group_id)
     }
 
+    pub(in crate::control) fn delete_security_group(
+        &mut self,
+        group_id: SecurityGroupId,
+    ) -> Result<(), ControlErrors> {
+        self.own(group_id, "GroupId")?;
+        let group = self.security_groups.require(group_id, "GroupId")?;
+        let what = format!("security group {}", self.named_security_group(group_id));
+        if group.group_name == DEFAULT_NAME {
+            return Err(ControlError::NotPermitted {
+                code: "CannotDelete",
+                what: format!("{what} is the default of its VPC"),
+                instead: "it goes with the VPC",
+            }
+            .into());
+        }
+        let interfaces = self.network_interfaces.iter();
+        let interfaces = interfaces
+            .filter(|interface| interface.groups.contains(&group_id))
+            .map(|interface| self.interface_name(interface.network_interface_id));
+        let names_it = |group: &&SecurityGroup| {
+            let mut rules = group.ingress.iter().chain(&group.egress);
+            group.group_id != group_id && rules.any(|rule| rule.peer == RulePeer::Group(group_id))
+        };
+        let groups = self.security_groups.iter().filter(names_it);
+        let groups = groups.map(|group| {
+            let name = self.named_security_group(group.group_id);
+            format!("a rule of security group {name}")
+        });
+        let by = interfaces.chain(groups);
+        unused("DependencyViolation", what, by, "take it away there first")?;
+        self.remove_group(group_id);
+        Ok(())
+    }
+
+    /// Takes a group away with its rules.
+    pub(super) fn remove_group(&mut self, group_id: SecurityGroupId) {
+        let Some(group) = self.security_groups.remove(&group_id) else {
+            return;
+        };
+        if let Some(vpc) = self.vpcs.find_mut(&group.vpc_id) {
+            vpc.group_names.remove(&group.group_name);
+        }
+        for rule in group.ingress.iter().chain(&group.egress) {
+            self.mint.release(rule.security_group_rule_id);
+        }
+        self.indices.groups.release(group.idx);
+        self.mint.release(group_id);
+    }
+
     /// A new VPC's `default` group: its members may reach each other, and everything outside.
     pub(super) fn default_group(&mut self, vpc_id: VpcId, vpc_token: &str) -> SecurityGroup {
         let token = format!("{vpc_token}/default");
@@ -173,20 +222,30 @@ impl ControlState {
         given: &[SecurityGroupId],
         what: &str,
     ) -> Result<Vec<SecurityGroupId>, ControlErrors> {
-        const PROPERTY: &str = "SecurityGroupIds";
-        if given.is_empty() {
-            return Ok(vec![vpc.default_security_group]);
+        match given.is_empty() {
+            true => Ok(vec![vpc.default_security_group]),
+            false => self.groups_of(vpc, given, what, "SecurityGroupIds"),
         }
+    }
+
+    /// The groups that `property` lists: not too many, known, and of `vpc`.
+    pub(super) fn groups_of(
+        &self,
+        vpc: &Vpc,
+        given: &[SecurityGroupId],
+        what: &str,
+        list: &str,
+    ) -> Result<Vec<SecurityGroupId>, ControlErrors> {
         let number = match given.len() <= GROUPS_PER_INTERFACE {
             true => Ok(()),
             false => Err(ControlError::TooManyGroups {
-                property: PROPERTY.to_owned(),
+                property: list.to_owned(),
                 given: given.len(),
                 limit: GROUPS_PER_INTERFACE,
             }),
         };
         let groups = given.iter().enumerate().map(|(index, group_id)| {
-            let property = parse::item(PROPERTY, index);
+            let property = parse::item(list, index);
             let group = self.security_groups.require(*group_id, property.as_str())?;
             if group.vpc_id != vpc.vpc_id {
                 return Err(ControlError::GroupOfOtherVpc {

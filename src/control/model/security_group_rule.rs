@@ -86,6 +86,21 @@ impl ControlState {
         })
     }
 
+    /// Takes a rule out of its group.
+    pub(in crate::control) fn revoke_security_group_rule(
+        &mut self,
+        rule_id: SecurityGroupRuleId,
+    ) -> Result<(), ControlErrors> {
+        self.own(rule_id, "SecurityGroupRuleIds")?;
+        for group in self.security_groups.iter_mut() {
+            let stays = |rule: &SecurityGroupRule| rule.security_group_rule_id != rule_id;
+            group.ingress.retain(stays);
+            group.egress.retain(stays);
+        }
+        self.mint.release(rule_id);
+        Ok(())
+    }
+
     fn authorize(
         &mut self,
         permission: Permission,

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 
 use super::{Tags, Vpc};
-use crate::control::checks::All;
+use crate::control::checks::{All, unused};
 use crate::control::command::CreateSubnet;
 use crate::control::error::{ControlError, ControlErrors};
 use crate::control::id::{SubnetId, VpcId};
@@ -72,6 +72,26 @@ impl ControlState {
         }
         self.subnets.insert(subnet_id, subnet);
         Ok(subnet_id)
+    }
+
+    pub(in crate::control) fn delete_subnet(
+        &mut self,
+        subnet_id: SubnetId,
+    ) -> Result<(), ControlErrors> {
+        self.own(subnet_id, "SubnetId")?;
+        let interfaces = self.network_interfaces.iter();
+        let by = interfaces
+            .filter(|interface| interface.subnet_id == subnet_id)
+            .map(|interface| self.interface_name(interface.network_interface_id));
+        let what = format!("subnet {}", self.named_subnet(subnet_id));
+        unused("DependencyViolation", what, by, "delete that first")?;
+        if let Some(subnet) = self.subnets.remove(&subnet_id)
+            && let Some(vpc) = self.vpcs.find_mut(&subnet.vpc_id)
+        {
+            vpc.subnets.remove(&subnet.cidr_block.network());
+        }
+        self.mint.release(subnet_id);
+        Ok(())
     }
 
     /// A range inside the VPC's that overlaps no other subnet.

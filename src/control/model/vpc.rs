@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 
 use super::Tags;
+use crate::control::checks::unused;
 use crate::control::command::CreateVpc;
 use crate::control::error::{ControlError, ControlErrors};
 use crate::control::id::{SecurityGroupId, SubnetId, VpcId};
@@ -73,5 +74,30 @@ impl ControlState {
         self.security_groups.insert(default.group_id, default);
         self.vpcs.insert(vpc_id, vpc);
         Ok(vpc_id)
+    }
+
+    pub(in crate::control) fn delete_vpc(&mut self, vpc_id: VpcId) -> Result<(), ControlErrors> {
+        self.own(vpc_id, "VpcId")?;
+        let vpc = self.vpcs.require(vpc_id, "VpcId")?;
+        let default = vpc.default_security_group;
+        let subnets = vpc.subnets.values();
+        let subnets = subnets.map(|id| format!("subnet {}", self.named_subnet(*id)));
+        let groups = vpc.group_names.values().filter(|id| **id != default);
+        let groups = groups.map(|id| format!("security group {}", self.named_security_group(*id)));
+        let target_groups = self.target_groups.iter().filter(|g| g.vpc_id == vpc_id);
+        let target_groups =
+            target_groups.map(|g| format!("target group {}", self.named_target_group(g.id)));
+        unused(
+            "DependencyViolation",
+            format!("VPC {}", self.named_vpc(vpc_id)),
+            subnets.chain(groups).chain(target_groups),
+            "delete those first",
+        )?;
+        self.remove_group(default);
+        if let Some(vpc) = self.vpcs.remove(&vpc_id) {
+            self.indices.vpcs.release(vpc.idx);
+        }
+        self.mint.release(vpc_id);
+        Ok(())
     }
 }

@@ -1,5 +1,8 @@
 //! Tests of the control plane by its commands: what they make, what they refuse, and what compiles out of it.
 
+mod connections;
+mod deleted;
+mod load_balancing;
 mod made;
 mod owners;
 mod refused;
@@ -91,6 +94,38 @@ impl Account {
     fn configuration(&mut self, command: CreateResourceConfiguration) -> ResourceConfigurationId {
         match self.done(Command::CreateResourceConfiguration(command)) {
             Created::ResourceConfiguration(id) => id,
+            other => panic!("{other}"),
+        }
+    }
+
+    #[track_caller]
+    fn load_balancer(&mut self, command: CreateLoadBalancer) -> LoadBalancerId {
+        match self.done(Command::CreateLoadBalancer(command)) {
+            Created::LoadBalancer(id) => id,
+            other => panic!("{other}"),
+        }
+    }
+
+    #[track_caller]
+    fn target_group(&mut self, command: CreateTargetGroup) -> TargetGroupId {
+        match self.done(Command::CreateTargetGroup(command)) {
+            Created::TargetGroup(id) => id,
+            other => panic!("{other}"),
+        }
+    }
+
+    #[track_caller]
+    fn listener(&mut self, command: CreateListener) -> ListenerId {
+        match self.done(Command::CreateListener(command)) {
+            Created::Listener(id) => id,
+            other => panic!("{other}"),
+        }
+    }
+
+    #[track_caller]
+    fn service(&mut self, command: CreateVpcEndpointServiceConfiguration) -> VpcEndpointServiceId {
+        match self.done(Command::CreateVpcEndpointServiceConfiguration(command)) {
+            Created::VpcEndpointService(id) => id,
             other => panic!("{other}"),
         }
     }
@@ -230,8 +265,118 @@ fn endpoint(
         ip_address_type: None,
         private_dns_enabled: None,
         addresses: vec![],
+        service_name: None,
+        principal: None,
         tags: Tags::default(),
     }
+}
+
+fn load_balancer(token: &str, subnets: &[SubnetId]) -> CreateLoadBalancer {
+    CreateLoadBalancer {
+        client_token: token.into(),
+        name: Some(token.into()),
+        load_balancer_type: Some("network".into()),
+        scheme: Some("internal".into()),
+        subnets: subnets.into(),
+        ..CreateLoadBalancer::default()
+    }
+}
+
+/// TCP 80, by instance.
+fn target_group(token: &str, vpc_id: VpcId) -> CreateTargetGroup {
+    CreateTargetGroup {
+        client_token: token.into(),
+        name: Some(token.into()),
+        protocol: Some("TCP".into()),
+        port: Some(80),
+        vpc_id: Some(vpc_id),
+        ..CreateTargetGroup::default()
+    }
+}
+
+/// TCP 80.
+fn listener(token: &str, load_balancer: LoadBalancerId, group: TargetGroupId) -> CreateListener {
+    CreateListener {
+        client_token: token.into(),
+        load_balancer,
+        port: Some(80),
+        protocol: Some("TCP".into()),
+        default_actions: vec![Action {
+            action_type: "forward".into(),
+            target_groups: vec![group],
+        }],
+        attributes: vec![],
+    }
+}
+
+/// Acceptance required.
+fn service(
+    token: &str,
+    load_balancers: &[LoadBalancerId],
+) -> CreateVpcEndpointServiceConfiguration {
+    CreateVpcEndpointServiceConfiguration {
+        client_token: token.into(),
+        network_load_balancer_arns: load_balancers.into(),
+        ..CreateVpcEndpointServiceConfiguration::default()
+    }
+}
+
+fn interface_endpoint(
+    token: &str,
+    vpc_id: VpcId,
+    service_name: &str,
+    subnet_ids: &[SubnetId],
+) -> CreateVpcEndpoint {
+    CreateVpcEndpoint {
+        client_token: token.into(),
+        vpc_endpoint_type: Some("Interface".into()),
+        vpc_id,
+        resource_configuration_arn: None,
+        service_name: Some(service_name.into()),
+        subnet_ids: subnet_ids.into(),
+        security_group_ids: vec![],
+        ip_address_type: None,
+        private_dns_enabled: None,
+        addresses: vec![],
+        principal: None,
+        tags: Tags::default(),
+    }
+}
+
+fn attribute(key: &str, value: &str) -> Attribute {
+    Attribute {
+        key: key.into(),
+        value: value.into(),
+    }
+}
+
+fn target(id: impl ToString) -> TargetDescription {
+    TargetDescription {
+        id: id.to_string(),
+        ..TargetDescription::default()
+    }
+}
+
+/// The message with `ID` for every id.
+fn without_ids(message: &str) -> String {
+    let mut text = String::new();
+    let mut digits = 0;
+    for char in message.chars() {
+        text.push(char);
+        digits = if char.is_ascii_hexdigit() {
+            digits + 1
+        } else {
+            0
+        };
+        if digits == 17 {
+            text.truncate(text.len() - 17);
+            let prefix = text.trim_end_matches('-');
+            let start = prefix.rfind(|char: char| !char.is_ascii_lowercase() && char != '-');
+            text.truncate(start.map_or(0, |at| at + 1));
+            text.push_str("ID");
+        }
+    }
+    text
 }
 
 fn tags(name: &str) -> Tags {

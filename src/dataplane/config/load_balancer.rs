@@ -52,6 +52,15 @@ impl ListenerProtocol {
         matches!(self, Self::Tcp | Self::TcpUdp)
     }
 
+    /// AWS's word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "TCP",
+            Self::Udp => "UDP",
+            Self::TcpUdp => "TCP_UDP",
+        }
+    }
+
     /// Does it take UDP?
     pub const fn udp(self) -> bool {
         matches!(self, Self::Udp | Self::TcpUdp)

@@ -1,7 +1,7 @@
 //! The commands of `AWS::EC2`'s types.
 
 use super::Creation;
-use super::place::{Place, boolean, integer, list, tags, text};
+use super::place::{Place, boolean, integer, list, tags, text, texts};
 use crate::control::ControlState;
 use crate::control::command::*;
 use crate::control::id::{SecurityGroupId, SubnetId};
@@ -209,19 +209,9 @@ impl<'a> Creation<'a, '_> {
     }
 
     pub(super) fn vpc_endpoint(&mut self, place: Place) -> Option<CreateVpcEndpoint> {
-        if let Some(entry) = place.node.entry("ServiceName")
-            && text(place, "VpcEndpointType").as_deref() == Some("Resource")
-        {
-            let message = "an endpoint of type Resource leads to a ResourceConfigurationArn";
-            return self.fail(entry.key_at, "ServiceName", message);
-        }
         // All ids first, so that one run shows all their errors.
         let addresses = self.addresses();
-        let is_resource = text(place, "VpcEndpointType").as_deref() == Some("Resource");
-        let configuration = match is_resource {
-            true => self.optional_id(place, "ResourceConfigurationArn"),
-            false => Some(None),
-        };
+        let configuration = self.optional_id(place, "ResourceConfigurationArn");
         let vpc_id = self.id(place, "VpcId");
         let subnet_ids = self.ids(place, "SubnetIds");
         let security_group_ids = self.ids(place, "SecurityGroupIds");
@@ -230,12 +220,39 @@ impl<'a> Creation<'a, '_> {
             vpc_endpoint_type: text(place, "VpcEndpointType"),
             vpc_id: vpc_id?,
             resource_configuration_arn: configuration?,
+            service_name: text(place, "ServiceName"),
             subnet_ids: subnet_ids?,
             security_group_ids: security_group_ids?,
             ip_address_type: text(place, "IpAddressType"),
             private_dns_enabled: boolean(place, "PrivateDnsEnabled"),
             addresses,
+            principal: self.privlink_text("Principal"),
             tags: tags(place),
+        })
+    }
+
+    pub(super) fn vpc_endpoint_service(
+        &mut self,
+        place: Place,
+    ) -> Option<CreateVpcEndpointServiceConfiguration> {
+        let privlink = self.privlink.map(|node| Place { node, prefix: "" });
+        Some(CreateVpcEndpointServiceConfiguration {
+            client_token: self.logical_id.to_owned(),
+            network_load_balancer_arns: self.ids(place, "NetworkLoadBalancerArns")?,
+            acceptance_required: boolean(place, "AcceptanceRequired"),
+            acceptance_timeout: privlink.and_then(|p| integer(p, "AcceptanceTimeout")),
+            tags: tags(place),
+        })
+    }
+
+    pub(super) fn vpc_endpoint_service_permissions(
+        &mut self,
+        place: Place,
+    ) -> Option<ModifyVpcEndpointServicePermissions> {
+        Some(ModifyVpcEndpointServicePermissions {
+            service_id: self.id(place, "ServiceId")?,
+            add_allowed_principals: texts(place, "AllowedPrincipals"),
+            remove_allowed_principals: vec![],
         })
     }
 

@@ -3,6 +3,7 @@
 //! Invariant: only properties that have passed [`super::schema`] are read here.
 
 mod ec2;
+mod elb;
 mod lattice;
 mod place;
 
@@ -43,6 +44,7 @@ impl<'a> Creation<'a, '_> {
         match self.kind {
             Type::SecurityGroup => self.security_group(own, state),
             Type::Instance => self.instance(own, state),
+            Type::TargetGroup => self.target_group(own, state),
             Type::Vpc => {
                 let command = self.vpc(own)?;
                 self.execute(Command::CreateVpc(command), own, state)
@@ -64,6 +66,24 @@ impl<'a> Creation<'a, '_> {
             Type::VpcEndpoint => {
                 let command = self.vpc_endpoint(own)?;
                 self.execute(Command::CreateVpcEndpoint(command), own, state)
+            }
+            Type::VpcEndpointService => {
+                let command = self.vpc_endpoint_service(own)?;
+                let command = Command::CreateVpcEndpointServiceConfiguration(command);
+                self.execute(command, own, state)
+            }
+            Type::VpcEndpointServicePermissions => {
+                let command = self.vpc_endpoint_service_permissions(own)?;
+                let command = Command::ModifyVpcEndpointServicePermissions(command);
+                self.execute(command, own, state)
+            }
+            Type::LoadBalancer => {
+                let command = self.load_balancer(own)?;
+                self.execute(Command::CreateLoadBalancer(command), own, state)
+            }
+            Type::Listener => {
+                let command = self.listener(own)?;
+                self.execute(Command::CreateListener(command), own, state)
             }
             Type::ResourceGateway => {
                 let command = self.resource_gateway(own)?;
@@ -197,7 +217,8 @@ impl<'a> Creation<'a, '_> {
             Ok(id) => Some(id),
             Err(error) => {
                 let given = node.as_text()?;
-                let is_given = |r: &&StackResource| r.physical_id.to_string() == given;
+                // An ARN ends in the id.
+                let is_given = |r: &&StackResource| given.ends_with(&r.physical_id.to_string());
                 let message = error.to_string();
                 match self.known.iter().find(is_given) {
                     Some(r) => {

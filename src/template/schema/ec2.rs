@@ -275,11 +275,8 @@ pub(super) const VPC_ENDPOINT: Schema = Schema {
         optional("ServiceName", Text),
         optional("Tags", TAGS),
         later("DnsOptions", Any, NAMES),
-        later(
-            "PolicyDocument",
-            Any,
-            "endpoint policies are not supported yet",
-        ),
+        // It says which calls of an AWS service may pass; connections to others' services know none.
+        ignored("PolicyDocument", Any),
         later(
             "RouteTableIds",
             List(&Text),
@@ -296,11 +293,52 @@ pub(super) const VPC_ENDPOINT: Schema = Schema {
         read_only("Id"),
         read_only("NetworkInterfaceIds"),
     ],
-    privlink: &[optional("Addresses", Map(&Text))],
+    privlink: &[
+        optional("Addresses", Map(&Text)),
+        optional("Principal", Text),
+    ],
     attributes: &[
         ("Id", Real),
         ("NetworkInterfaceIds", Real),
         ("CreationTimestamp", Placeholder("")),
         ("DnsEntries", Later(NAMES)),
     ],
+};
+
+pub(super) const VPC_ENDPOINT_SERVICE: Schema = Schema {
+    name: "AWS::EC2::VPCEndpointService",
+    kind: Type::VpcEndpointService,
+    properties: &[
+        optional("NetworkLoadBalancerArns", List(&Text)),
+        optional("AcceptanceRequired", Boolean),
+        optional("Tags", TAGS),
+        ignored("ContributorInsightsEnabled", Boolean),
+        ignored("PayerResponsibility", Text),
+        // Endpoints are IPv4, as are services.
+        ignored("SupportedIpAddressTypes", List(&Text)),
+        later(
+            "GatewayLoadBalancerArns",
+            List(&Text),
+            "gateway load balancers are not supported; give NetworkLoadBalancerArns",
+        ),
+        later(
+            "SupportedRegions",
+            List(&Text),
+            "other regions are not supported yet",
+        ),
+        read_only("ServiceId"),
+    ],
+    privlink: &[optional("AcceptanceTimeout", Integer)],
+    attributes: &[("ServiceId", Real)],
+};
+
+pub(super) const VPC_ENDPOINT_SERVICE_PERMISSIONS: Schema = Schema {
+    name: "AWS::EC2::VPCEndpointServicePermissions",
+    kind: Type::VpcEndpointServicePermissions,
+    properties: &[
+        required("ServiceId", Text),
+        optional("AllowedPrincipals", List(&Text)),
+    ],
+    privlink: &[],
+    attributes: &[("ServiceId", Real)],
 };

@@ -19,6 +19,7 @@ const IGNORED: &[&str] = &[
     "AWS::EC2::DHCPOptions",
     "AWS::EC2::VPCDHCPOptionsAssociation",
     "AWS::EC2::FlowLog",
+    "AWS::EC2::VPCEndpointConnectionNotification",
     "AWS::EC2::KeyPair",
     "AWS::EC2::LaunchTemplate",
     "AWS::EC2::PlacementGroup",
@@ -43,24 +44,12 @@ const IGNORED: &[&str] = &[
 /// They carry packets, or change where packets go: leaving them out silently would be wrong.
 const LATER: &[(&str, &str)] = &[
     (
-        "AWS::EC2::VPCEndpointService",
-        "endpoint services are not supported yet",
-    ),
-    (
-        "AWS::EC2::VPCEndpointServicePermissions",
-        "endpoint services are not supported yet",
-    ),
-    (
-        "AWS::EC2::VPCEndpointConnectionNotification",
-        "endpoint services are not supported yet",
-    ),
-    (
         "AWS::ElasticLoadBalancingV2::*",
-        "load balancers are not supported yet",
+        "of Elastic Load Balancing only LoadBalancer, TargetGroup and Listener are supported so far",
     ),
     (
         "AWS::ElasticLoadBalancing::*",
-        "load balancers are not supported yet",
+        "classic load balancers are not supported; take a network load balancer (AWS::ElasticLoadBalancingV2)",
     ),
     ("AWS::Route53::*", "names (DNS) are not supported yet"),
     (
@@ -140,7 +129,7 @@ pub(super) fn named() -> impl Iterator<Item = &'static str> {
 
 fn matches(pattern: &str, type_name: &str) -> bool {
     match pattern.strip_suffix('*') {
-        Some(prefix) => type_name.len() > prefix.len() && type_name.starts_with(prefix),
+        Some(prefix) => type_name.starts_with(prefix),
         None => pattern == type_name,
     }
 }

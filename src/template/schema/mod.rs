@@ -5,6 +5,7 @@
 //! Source: CloudFormation's resource schemas (as bundled with cfn-lint 1.51).
 
 mod ec2;
+mod elb;
 mod ignored;
 mod lattice;
 
@@ -23,6 +24,8 @@ pub(super) enum Kind {
     Object(&'static [Property]),
     /// A map whose keys are the user's.
     Map(&'static Kind),
+    /// A list of `Key` and `Value`, of which these keys have no effect here; which others there are, control knows.
+    Attributes(&'static [&'static str]),
     Any,
 }
 
@@ -77,6 +80,8 @@ const fn read_only(name: &'static str) -> Property {
     property(name, Kind::Any, false, Use::ReadOnly)
 }
 
+const ATTRIBUTE: Kind = Kind::Object(&[required("Key", Kind::Text), required("Value", Kind::Text)]);
+
 const IPV6: &str = "IPv6 is not supported yet";
 
 const TAGS: Kind = Kind::List(&Kind::Object(&[
@@ -105,6 +110,11 @@ pub(super) enum Type {
     SecurityGroupEgress,
     Instance,
     VpcEndpoint,
+    VpcEndpointService,
+    VpcEndpointServicePermissions,
+    LoadBalancer,
+    TargetGroup,
+    Listener,
     ResourceGateway,
     ResourceConfiguration,
 }
@@ -128,6 +138,11 @@ const SCHEMAS: &[&Schema] = &[
     &ec2::SECURITY_GROUP_EGRESS,
     &ec2::INSTANCE,
     &ec2::VPC_ENDPOINT,
+    &ec2::VPC_ENDPOINT_SERVICE,
+    &ec2::VPC_ENDPOINT_SERVICE_PERMISSIONS,
+    &elb::LOAD_BALANCER,
+    &elb::TARGET_GROUP,
+    &elb::LISTENER,
     &lattice::RESOURCE_GATEWAY,
     &lattice::RESOURCE_CONFIGURATION,
 ];
@@ -255,6 +270,7 @@ pub(super) fn check_kind(node: &Node, kind: Kind, path: &str, report: &mut Repor
             _ => expected("a list", node, path, report),
         },
         Kind::Object(table) => check_object(node, table, path, report),
+        Kind::Attributes(_) => check_kind(node, Kind::List(&ATTRIBUTE), path, report),
         Kind::Map(of) => match &node.value {
             Value::Map(entries) => {
                 for e in entries {
@@ -286,6 +302,12 @@ pub(super) fn ignored_properties(node: &Node, table: &[Property]) -> Vec<String>
         };
         if matches!(property.usage, Use::Ignored) {
             found.push(entry.key.clone());
+        }
+        if let Kind::Attributes(without_effect) = property.kind {
+            let elements = entry.value.as_list().unwrap_or_default().iter();
+            let keys = elements.filter_map(|e| e.child("Key").and_then(Node::as_text));
+            let keys = keys.filter(|key| without_effect.contains(key));
+            found.extend(keys.map(|key| format!("{}.{key}", entry.key)));
         }
         let (elements, within) = match property.kind {
             Kind::Object(within) => (std::slice::from_ref(&entry.value), within),
