@@ -39,7 +39,14 @@ const LAYERS: &[Layer] = &[
     Layer {
         name: "net",
         knows: &["net"],
-        packages: Some(&["etherparse", "ipnet", "smoltcp", "thiserror", "zerocopy"]),
+        packages: Some(&[
+            "crc32c",
+            "etherparse",
+            "ipnet",
+            "smoltcp",
+            "thiserror",
+            "zerocopy",
+        ]),
         not_std: WORLD,
     },
     Layer {

@@ -122,7 +122,7 @@ impl Worker {
 impl Reply {
     fn to(self, packet: &Packet<'_>, headers: &Headers) -> Option<Vec<u8>> {
         match (self, &headers.transport) {
-            (Self::Reset, Transport::Tcp(segment)) => tcp::reset(headers, segment).map(Vec::from),
+            (Self::Reset, Transport::Tcp(segment)) => tcp::reset(headers, segment),
             (Self::Reset, _) => None,
             (Self::Unreachable(error), _) => icmp::unreachable(packet, headers, error),
         }

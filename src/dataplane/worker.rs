@@ -91,9 +91,9 @@ impl Worker {
     }
 
     /// Queues a packet for an instance, if it is still there.
-    pub(super) fn tell(&mut self, to: EniIdx, packet: impl Into<Vec<u8>>) {
+    pub(super) fn tell(&mut self, to: EniIdx, bytes: Vec<u8>) {
         if self.snapshot.eni(to).is_ok() {
-            self.transmit(to, packet.into());
+            self.transmit(to, bytes);
         }
     }
 

@@ -1,6 +1,7 @@
 //! ICMP errors (RFC 792, 1191): making them, reading what they quote, and translating both (RFC 5508, 4.2).
 
 use super::checksum;
+use super::renumber::renumber_quote;
 use super::{Addr, FiveTuple, Headers, Packet, Protocol, Segment, Transport, VnetHeader, rewrite};
 
 /// An error that the data plane itself reports to a packet's sender.
@@ -64,8 +65,14 @@ pub fn quoted(packet: &Packet<'_>, headers: &Headers) -> Option<FiveTuple> {
     Some(quoted_headers(packet.bytes.get(headers.transport_at + 8..headers.len)?)?.tuple)
 }
 
-/// Translates an ICMP error across a flow: the quoted packet becomes `quote`, and the error travels against it.
-pub fn translate(packet: &mut Packet<'_>, headers: &Headers, quote: &FiveTuple) {
+/// Translates an ICMP error across a flow: the quoted packet becomes `quote`, of TCP with the sequence number that `seq` makes of
+/// its own, and the error travels against it.
+pub fn translate(
+    packet: &mut Packet<'_>,
+    headers: &Headers,
+    quote: &FiveTuple,
+    seq: impl FnOnce(u32) -> u32,
+) {
     let outer = FiveTuple {
         src: quote.dst,
         dst: quote.src,
@@ -78,6 +85,10 @@ pub fn translate(packet: &mut Packet<'_>, headers: &Headers, quote: &FiveTuple) 
     if let Some(inner) = message.get_mut(8..)
         && let Some(inner_headers) = quoted_headers(inner)
     {
+        if let Transport::Tcp(_) = inner_headers.transport {
+            // A quote may end before the checksum that goes with it.
+            let _ = renumber_quote(inner, inner_headers.transport_at, seq);
+        }
         rewrite(
             &mut Packet::new(&mut VnetHeader::default(), inner),
             &inner_headers,

@@ -1,6 +1,9 @@
 //! TCP (RFC 9293): the header fields that a stateful NAT looks at, and the two segments that it changes or makes.
 
+use std::iter;
+
 use super::checksum::{self, Delta};
+use super::segment::TCP_CHECKSUM;
 use super::{FiveTuple, Headers, Packet, Protocol};
 
 /// The fields of one TCP segment.
@@ -89,28 +92,37 @@ pub fn syn_options(bytes: &[u8], transport_at: usize) -> SynOptions {
     let Some(options) = header.get(20..header_len) else {
         return found;
     };
-    let mut at = 0;
-    while let Some(rest) = options.get(at..) {
-        match *rest {
-            [0, ..] | [] | [_] => break,
-            [1, ..] => at += 1,
-            [2, 4, hi, lo, ..] => {
+    for (at, option) in self::options(options) {
+        match *option {
+            [2, 4, hi, lo] => {
                 found.mss = Some((transport_at + 20 + at + 2, u16::from_be_bytes([hi, lo])));
-                at += 4;
             }
-            [3, 3, shift, ..] => {
-                found.window_scale = Some(shift.min(14));
-                at += 3;
-            }
+            [3, 3, shift] => found.window_scale = Some(shift.min(14)),
             [8, 10, t0, t1, t2, t3, ..] => {
                 found.timestamp = Some(u32::from_be_bytes([t0, t1, t2, t3]));
-                at += 10;
             }
-            [_, len, ..] if len >= 2 => at += usize::from(len),
-            _ => break,
+            _ => {}
         }
     }
     found
+}
+
+/// The options behind a TCP header, each with its offset there; stops at the first malformed one.
+pub(super) fn options(bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    let mut next = 0;
+    iter::from_fn(move || {
+        loop {
+            let (at, rest) = (next, bytes.get(next..)?);
+            match *rest {
+                [1, _, ..] => next += 1,
+                [kind, len, ..] if kind > 1 && len >= 2 => {
+                    next += usize::from(len);
+                    return Some((at, rest.get(..len.into())?));
+                }
+                _ => return None,
+            }
+        }
+    })
 }
 
 /// Lowers a SYN's maximum segment size to what fits `mtu`; a SYN without one promises 536, which always fits.
@@ -135,8 +147,69 @@ pub fn clamp_mss(packet: &mut Packet<'_>, headers: &Headers, options: &SynOption
     }
 }
 
-/// The RST that answers `segment` (RFC 9293, 3.10.7.1): an IPv4 packet back to its sender, `None` for a RST.
-pub fn reset(headers: &Headers, segment: &Segment) -> Option<[u8; 40]> {
+/// A segment that the data plane itself sends.
+#[derive(Clone, Copy, Debug)]
+pub struct Draft<'a> {
+    /// From whom, to whom.
+    pub tuple: FiveTuple,
+    /// Sequence number.
+    pub seq: u32,
+    /// Acknowledgement number.
+    pub ack: u32,
+    /// The flags.
+    pub flags: u8,
+    /// The window as it stands in the header, not scaled.
+    pub window: u16,
+    /// The timestamp option's value and echo (RFC 7323).
+    pub timestamps: Option<(u32, u32)>,
+    /// The data.
+    pub payload: &'a [u8],
+}
+
+/// What Linux puts around a timestamp option, so that its words are aligned: two no-operations.
+const TIMESTAMPS: [u8; 4] = [1, 1, 8, 10];
+
+impl Draft<'_> {
+    /// The IPv4 packet, its checksums complete; `None` for IPv6.
+    pub fn build(&self) -> Option<Vec<u8>> {
+        let Self {
+            tuple,
+            timestamps,
+            payload,
+            ..
+        } = self;
+        let (src, dst) = (tuple.src.octets_v4()?, tuple.dst.octets_v4()?);
+        let header_len = 20 + timestamps.map_or(0, |_| TIMESTAMPS.len() + 8);
+        let segment_len = header_len + payload.len();
+        let mut packet = Vec::with_capacity(20 + segment_len);
+        packet.extend(super::icmp::ipv4_header(
+            src,
+            dst,
+            Protocol::TCP,
+            segment_len,
+        ));
+        packet.extend(tuple.src_port.to_be_bytes());
+        packet.extend(tuple.dst_port.to_be_bytes());
+        packet.extend(self.seq.to_be_bytes());
+        packet.extend(self.ack.to_be_bytes());
+        packet.extend([(header_len as u8 / 4) << 4, self.flags]);
+        packet.extend(self.window.to_be_bytes());
+        packet.extend([0; 4]);
+        if let Some((value, echo)) = timestamps {
+            packet.extend(TIMESTAMPS);
+            packet.extend(value.to_be_bytes());
+            packet.extend(echo.to_be_bytes());
+        }
+        packet.extend(*payload);
+        let segment = packet.get_mut(20..)?;
+        let sum = checksum::transport(tuple.src, tuple.dst, Protocol::TCP, segment);
+        *segment.get_mut(TCP_CHECKSUM..)?.first_chunk_mut()? = sum.to_be_bytes();
+        Some(packet)
+    }
+}
+
+/// The RST that answers `segment` (RFC 9293, 3.10.7.1): a packet back to its sender, `None` for a RST.
+pub fn reset(headers: &Headers, segment: &Segment) -> Option<Vec<u8>> {
     if segment.has(Segment::RST) {
         return None;
     }
@@ -147,48 +220,20 @@ pub fn reset(headers: &Headers, segment: &Segment) -> Option<[u8; 40]> {
     reset_between(&headers.tuple.reversed(), seq, ack)
 }
 
-/// A RST from the source to the destination of `tuple`, with these numbers: an IPv4 packet.
-pub fn reset_between(tuple: &FiveTuple, seq: u32, ack: Option<u32>) -> Option<[u8; 40]> {
+/// A RST from the source to the destination of `tuple`, with these numbers.
+pub fn reset_between(tuple: &FiveTuple, seq: u32, ack: Option<u32>) -> Option<Vec<u8>> {
     let flags = match ack {
         Some(_) => Segment::RST | Segment::ACK,
         None => Segment::RST,
     };
-    let (src, dst) = (tuple.src.octets_v4()?, tuple.dst.octets_v4()?);
-    let ([s0, s1], [d0, d1]) = (tuple.src_port.to_be_bytes(), tuple.dst_port.to_be_bytes());
-    let [q0, q1, q2, q3] = seq.to_be_bytes();
-    let [a0, a1, a2, a3] = ack.unwrap_or(0).to_be_bytes();
-    let mut tcp = [
-        s0,
-        s1,
-        d0,
-        d1,
-        q0,
-        q1,
-        q2,
-        q3,
-        a0,
-        a1,
-        a2,
-        a3,
-        5 << 4,
+    let draft = Draft {
+        tuple: *tuple,
+        seq,
+        ack: ack.unwrap_or(0),
         flags,
-        0,
-        0,
-        0,
-        0,
-        0,
-        0,
-    ];
-    let [c0, c1] = checksum::transport(tuple.src, tuple.dst, Protocol::TCP, &tcp).to_be_bytes();
-    (tcp[16], tcp[17]) = (c0, c1);
-    let mut packet = [0; 40];
-    let (ip, rest) = packet.split_at_mut(20);
-    ip.copy_from_slice(&super::icmp::ipv4_header(
-        src,
-        dst,
-        Protocol::TCP,
-        tcp.len(),
-    ));
-    rest.copy_from_slice(&tcp);
-    Some(packet)
+        window: 0,
+        timestamps: None,
+        payload: &[],
+    };
+    draft.build()
 }

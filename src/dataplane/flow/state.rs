@@ -271,7 +271,7 @@ impl Flow {
     /// The RSTs that end `side`'s connection, when no packet is on its way to it any more. It takes the one with the number that
     /// it expects next (RFC 5961, 3.2): behind all that has been forwarded to it or, if some of that has been lost, what it has
     /// acknowledged.
-    pub(in crate::dataplane) fn resets(&self, side: Side) -> impl Iterator<Item = [u8; 40]> {
+    pub(in crate::dataplane) fn resets(&self, side: Side) -> impl Iterator<Item = Vec<u8>> {
         let key = self.key(side);
         let is_tcp = key.tuple.protocol == Protocol::TCP;
         let end = |side| self.activity(side).seq_end.load(Relaxed);
