@@ -246,6 +246,8 @@ pub struct CreateResourceConfiguration {
     pub protocols: Option<Vec<String>>,
     /// Beyond AWS: seconds that a flow may be idle, 1 to 432,000. Default: the protocol's own.
     pub idle_timeout: Option<i64>,
+    /// Does a TCP connection begin with a PROXY header? Beyond AWS.
+    pub proxy_protocol: Option<bool>,
     /// `Name` and others.
     pub tags: Tags,
 }

@@ -33,6 +33,7 @@ pub fn compile(state: &ControlState) -> DataplaneConfig {
             ports: configuration.port_ranges.clone(),
             protocols: configuration.protocols,
             idle_timeout: configuration.idle_timeout,
+            proxy_protocol: configuration.proxy_protocol,
         };
         config.resources.insert(configuration.idx, resource);
     }
@@ -40,6 +41,11 @@ pub fn compile(state: &ControlState) -> DataplaneConfig {
     for interface in state.network_interfaces() {
         if let Some(compiled) = self::interface(state, interface) {
             config.enis.insert(interface.idx, compiled);
+        }
+        if let Attachment::VpcEndpoint(id) = interface.attachment
+            && let Some(text) = id.to_string().as_bytes().first_chunk()
+        {
+            config.endpoint_ids.insert(interface.idx, *text);
         }
     }
     config

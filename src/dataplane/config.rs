@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use super::idx::{Idx, Table};
 use crate::net::Addr;
 
+pub use crate::net::proxy::EndpointId;
 pub use load_balancer::{
     HealthCheck, HealthCheckProtocol, Listener, ListenerProtocol, LoadBalancer, Target,
     TargetGroup, Zone,
@@ -40,6 +41,8 @@ pub struct DataplaneConfig {
     pub vpcs: Table<Vpc>,
     /// Every network interface: of instances, endpoints, gateways and load balancers.
     pub enis: Table<Interface>,
+    /// The ids of the endpoints that have these interfaces, as PROXY headers give them.
+    pub endpoint_ids: Table<Interface, EndpointId>,
     /// Every security group.
     pub groups: Table<SecurityGroup>,
     /// Every resource that an endpoint leads to.
@@ -136,6 +139,8 @@ pub struct Resource {
     pub protocols: Protocols,
     /// How long a flow may be idle; `None`: the protocol's own default.
     pub idle_timeout: Option<Duration>,
+    /// Does a TCP connection begin with a PROXY header, version 2?
+    pub proxy_protocol: bool,
 }
 
 /// The transport protocols that a resource offers.

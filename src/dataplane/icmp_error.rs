@@ -3,7 +3,7 @@
 use super::Dataplane;
 use super::dropped::Dropped;
 use super::eni::Eni;
-use super::flow::FlowKey;
+use super::flow::{FlowKey, Side, State};
 use super::time::Instant;
 use super::verdict::{DropReason, Verdict};
 use super::worker::Worker;
@@ -31,7 +31,12 @@ impl Dataplane {
             return Err(stray);
         }
         let across = flow.key(side.other());
-        icmp::translate(packet, headers, &across.tuple);
+        icmp::translate(packet, headers, &across.tuple, |seq| {
+            match side == Side::Target && flow.state().has(State::PROXIED) {
+                true => flow.quoted_seq(seq),
+                false => seq,
+            }
+        });
         worker.count_received(across.ingress, headers.len)?;
         Ok(Verdict::Forward(across.ingress))
     }

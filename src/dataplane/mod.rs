@@ -36,6 +36,7 @@ mod icmp_error;
 mod idx;
 mod nat;
 mod pipeline;
+mod proxy_protocol;
 mod snapshot;
 mod sweep;
 mod terms;
@@ -93,6 +94,8 @@ pub enum Reason {
     Sweep,
     /// Cutting flows that the topology no longer allows.
     Cut,
+    /// Sending a PROXY header again.
+    ProxyHeader,
 }
 
 /// The VPC fabric: every VPC, interface, security group and flow.

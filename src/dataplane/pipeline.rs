@@ -19,7 +19,7 @@ use super::Dataplane;
 use super::config::EniIdx;
 use super::dropped::Dropped;
 use super::first::{Answer, answer_key};
-use super::flow::{Admission, Flow, FlowKey, Newcomer, Request, Side};
+use super::flow::{Admission, Flow, FlowKey, Newcomer, Request, Side, State, Terms};
 use super::time::Instant;
 use super::verdict::{DropReason, Verdict};
 use super::worker::Worker;
@@ -53,7 +53,7 @@ impl Dataplane {
         worker.count_sent(from, headers.len);
         self.fits(from, &headers, self.settings.mtu)?;
         match self.lookup(worker, from, &headers, now)? {
-            Some((flow, side)) => self.forward(worker, flow, side, packet, &headers),
+            Some(found) => self.forward(worker, found, packet, &headers, now),
             None => self.first_packet(worker, from, packet, &headers, now),
         }
     }
@@ -86,14 +86,29 @@ impl Dataplane {
     #[inline]
     fn forward(
         &self,
-        worker: &Worker,
-        flow: &Flow,
-        side: Side,
+        worker: &mut Worker,
+        (flow, side): (&Flow, Side),
         packet: &mut Packet<'_>,
         headers: &Headers,
+        now: Instant,
     ) -> Result<Verdict, Dropped> {
         flow.adjust_syn(side, packet, headers);
         flow.follow_end(side, packet, headers);
+        match flow.state().has(State::PROXIED) {
+            true => self.forward_proxied(worker, (flow, side), packet, headers, now),
+            false => self.cross(worker, (flow, side), packet, headers),
+        }
+    }
+
+    /// Gives a packet its flow's other side's addresses and ports.
+    #[inline]
+    pub(super) fn cross(
+        &self,
+        worker: &Worker,
+        (flow, side): (&Flow, Side),
+        packet: &mut Packet<'_>,
+        headers: &Headers,
+    ) -> Result<Verdict, Dropped> {
         let across = flow.key(side.other());
         rewrite(packet, headers, &across.tuple.reversed());
         worker.count_received(across.ingress, headers.len)?;
@@ -119,13 +134,13 @@ impl Dataplane {
         let answer = snapshot.answer(destination, headers)?;
         snapshot.admit(source, destination, headers)?;
         let syn = newcomer(packet, headers);
-        let request = |terms| Request {
+        let request = |terms: Terms| Request {
             initiator: FlowKey {
                 ingress: from,
                 tuple: headers.tuple,
             },
             terms,
-            syn,
+            syn: syn.map(|syn| syn.on(&terms, headers)),
         };
         let flow = match answer {
             Answer::Instance => {
@@ -149,7 +164,7 @@ impl Dataplane {
             Answer::Host => return Ok(worker.answer(source, destination, packet, now)),
         };
         flow.admit(Side::Initiator, headers, now);
-        self.forward(worker, flow, Side::Initiator, packet, headers)
+        self.forward(worker, (flow, Side::Initiator), packet, headers, now)
     }
 }
 

@@ -8,7 +8,8 @@ use ipnet::IpNet;
 
 use super::Settings;
 use super::balance::Balancers;
-use super::config::{DataplaneConfig, EniIdx, Interface, Resource, Role, Vpc, VpcIdx};
+use super::config::{DataplaneConfig, EndpointId, EniIdx, Interface, Resource, Role, Vpc, VpcIdx};
+use super::dropped::Dropped;
 use super::eni::Eni;
 use super::groups::Groups;
 use super::idx::Table;
@@ -20,6 +21,7 @@ use crate::net::Addr;
 pub(super) struct Snapshot {
     pub(super) enis: Table<Interface, Arc<Eni>>,
     pub(super) vpcs: Vpcs,
+    endpoint_ids: Table<Interface, EndpointId>,
     pub(super) groups: Groups,
     pub(super) resources: Table<Resource>,
     pub(super) balancers: Balancers,
@@ -58,6 +60,7 @@ impl Snapshot {
         Self {
             enis,
             vpcs,
+            endpoint_ids: config.endpoint_ids,
             groups,
             resources: config.resources,
             balancers,
@@ -72,6 +75,12 @@ impl Snapshot {
             .get(idx)
             .map(Arc::as_ref)
             .ok_or(DropReason::InterfaceGone)
+    }
+
+    /// The id of the endpoint that has this interface.
+    pub(super) fn endpoint_id(&self, idx: EniIdx) -> Result<&EndpointId, Dropped> {
+        let gone = Dropped::at(idx, DropReason::InterfaceGone);
+        self.endpoint_ids.get(idx).ok_or(gone)
     }
 
     /// Does this gateway serve more than one endpoint?

@@ -3,6 +3,7 @@
 //! Whether a flow has expired is decided when a packet asks ([`Flow::admit`](super::flow::Flow::admit)), to the microsecond.
 //! Sweeping only takes the memory back: so there are no timers, nothing to do per packet, and no pause.
 
+use std::iter;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -31,26 +32,24 @@ pub(super) struct Sweep {
 
 impl Dataplane {
     /// When [`Dataplane::handle_timeout`] has something to do; `None` while nothing is under way.
-    pub fn poll_timeout(&self, _worker: &Worker) -> Option<Deadline> {
+    pub fn poll_timeout(&self, worker: &Worker) -> Option<Deadline> {
         if self.flows.is_empty() {
             return None;
         }
-        let sweep = Deadline {
-            at: Instant(self.sweep.due.load(Relaxed)),
-            reason: Reason::Sweep,
-        };
-        match self.cut.due() {
-            Some(at) if at < sweep.at => Some(Deadline {
-                at,
-                reason: Reason::Cut,
-            }),
-            _ => Some(sweep),
-        }
+        let deadline = |at, reason| Deadline { at, reason };
+        let sweep = Instant(self.sweep.due.load(Relaxed));
+        let cut = self.cut.due();
+        let header = worker.reminded_at();
+        iter::once(deadline(sweep, Reason::Sweep))
+            .chain(cut.map(|at| deadline(at, Reason::Cut)))
+            .chain(header.map(|at| deadline(at, Reason::ProxyHeader)))
+            .min_by_key(|deadline| deadline.at)
     }
 
     /// Does what is due.
     pub fn handle_timeout(&self, worker: &mut Worker, now: Instant) {
         self.cut(worker, now);
+        self.repeat_headers(worker, now);
         self.sweep(worker, now);
     }
 

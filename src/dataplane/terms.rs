@@ -1,4 +1,4 @@
-//! The terms on which flows open: their timers and their path's MTU, by kind.
+//! The terms on which flows open: their timers, their path's MTU and what their target is told, by kind.
 
 use std::time::Duration;
 
@@ -76,6 +76,7 @@ impl Dataplane {
             idle,
             transitory,
             mtu: self.settings.mtu,
+            proxied: false,
         }
     }
 
@@ -96,6 +97,8 @@ impl Dataplane {
             idle: own.unwrap_or(idle),
             transitory,
             mtu: self.settings.mtu.min(ENDPOINT_MTU),
+            proxied: provider.resource.proxy_protocol
+                && matches!(headers.transport, Transport::Tcp(_)),
         }
     }
 }

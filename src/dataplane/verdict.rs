@@ -7,7 +7,9 @@ use super::config::EniIdx;
 pub enum Verdict {
     /// Rewritten in place: write it to this interface's TUN.
     Forward(EniIdx),
-    /// An interface took it for itself; its answer, if any, comes out of `poll_transmit`.
+    /// As [`Verdict::Forward`], but what `poll_transmit` has goes first.
+    ForwardAfter(EniIdx),
+    /// The core, or an interface of its own, took it; what comes of it, if anything, `poll_transmit` has.
     Answered,
     /// It ends here, and is counted.
     Drop(DropReason),

@@ -1,6 +1,6 @@
 //! What one worker thread owns: its view of the topology and the flow table, its randomness, its transmit queue.
 
-use std::collections::VecDeque;
+use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
 
 use rand_chacha::ChaCha8Rng;
@@ -10,6 +10,7 @@ use super::config::EniIdx;
 use super::dropped::Dropped;
 use super::eni::{Counters, Eni};
 use super::flow::FlowCache;
+use super::proxy_protocol::Reminder;
 use super::snapshot::Snapshot;
 use super::time::Instant;
 use super::verdict::{DropReason, Verdict};
@@ -22,6 +23,7 @@ pub struct Worker {
     pub(super) flows: FlowCache,
     pub(super) random: ChaCha8Rng,
     transmits: VecDeque<Transmit>,
+    reminders: BinaryHeap<Reminder>,
 }
 
 /// A packet that the core itself originates: plain IP, its checksums complete, to be written to an interface's TUN.
@@ -43,6 +45,7 @@ impl Worker {
             flows,
             random,
             transmits: VecDeque::new(),
+            reminders: BinaryHeap::new(),
         }
     }
 
@@ -107,6 +110,11 @@ impl Worker {
         {
             counters.received(1, bytes.len() as u64);
         }
+        self.queue(to, bytes);
+    }
+
+    /// Queues a packet that has been counted.
+    pub(super) fn queue(&mut self, to: EniIdx, bytes: Vec<u8>) {
         self.transmits.push_back(Transmit { to, bytes });
     }
 
@@ -128,6 +136,24 @@ impl Worker {
             self.transmit(source.idx, bytes);
         }
         Verdict::Answered
+    }
+
+    /// A flow is to be looked at again.
+    pub(super) fn remind(&mut self, reminder: Reminder) {
+        self.reminders.push(reminder);
+    }
+
+    /// When the first flow is to be looked at again.
+    pub(super) fn reminded_at(&self) -> Option<Instant> {
+        self.reminders.peek().map(|reminder| reminder.at)
+    }
+
+    /// A flow that is to be looked at by now.
+    pub(super) fn due_reminder(&mut self, now: Instant) -> Option<Reminder> {
+        match self.reminded_at()? <= now {
+            true => self.reminders.pop(),
+            false => None,
+        }
     }
 
     pub(super) fn poll_transmit(&mut self) -> Option<Transmit> {

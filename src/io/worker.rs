@@ -250,8 +250,15 @@ impl Thread {
             let verdict = self
                 .dataplane
                 .handle_packet(&mut self.worker, *eni, &mut packet, now);
-            if let Verdict::Forward(to) = verdict {
-                self.forward(to, length, count == 0);
+            match verdict {
+                Verdict::Forward(to) => self.forward(to, length, count == 0),
+                Verdict::ForwardAfter(to) => {
+                    self.transmit();
+                    self.forward(to, length, count == 0);
+                }
+                // What is said on a connection comes before its next packet.
+                Verdict::Answered => self.transmit(),
+                Verdict::Drop(_) => {}
             }
         }
         self.flush();

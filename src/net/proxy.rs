@@ -117,6 +117,7 @@ pub fn header_len(client: &FiveTuple) -> usize {
 }
 
 #[cfg(test)]
+#[allow(clippy::indexing_slicing)]
 mod tests {
     use std::net::IpAddr;
 

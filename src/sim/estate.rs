@@ -214,6 +214,7 @@ impl Estate {
                 protocol_type: None,
                 protocols: None,
                 idle_timeout: None,
+                proxy_protocol: None,
                 tags: Tags::default(),
             })
         )

@@ -114,7 +114,7 @@ impl Load {
             }
             let (from, mut packet) = self.next_packet();
             match dataplane.handle_packet(worker, from, &mut packet, now) {
-                Verdict::Forward(_) => fates.forwarded += 1,
+                Verdict::Forward(_) | Verdict::ForwardAfter(_) => fates.forwarded += 1,
                 Verdict::Drop(_) => fates.dropped += 1,
                 Verdict::Answered => {}
             }

@@ -1,8 +1,8 @@
 //! Walkthrough W1 as the data plane sees it, with a second instance in each VPC.
 
 use crate::dataplane::config::{
-    DataplaneConfig, Destination, EniIdx, GroupIdx, Interface, Peer, PortRange, Protocols,
-    Resource, ResourceIdx, Role, Rule, SecurityGroup, Traffic, Vpc, VpcIdx,
+    DataplaneConfig, Destination, EndpointId, EniIdx, GroupIdx, Interface, Peer, PortRange,
+    Protocols, Resource, ResourceIdx, Role, Rule, SecurityGroup, Traffic, Vpc, VpcIdx,
 };
 use crate::net::Addr;
 
@@ -57,6 +57,9 @@ impl Topology {
     /// Address of the endpoint in zone c.
     pub const ENDPOINT_C_ADDRESS: [u8; 4] = [172, 18, 1, 70];
 
+    /// The endpoint's id.
+    pub const ENDPOINT_ID: &EndpointId = b"vpce-0123456789abcdef0";
+
     /// Walkthrough W1.
     pub fn w1() -> Self {
         let mut config = DataplaneConfig::default();
@@ -105,6 +108,7 @@ impl Topology {
                     icmp: false,
                 },
                 idle_timeout: None,
+                proxy_protocol: false,
             },
         );
         let mut topology = Self { config };
@@ -127,6 +131,11 @@ impl Topology {
                 gateway,
             })
         };
+        for endpoint in [Self::ENDPOINT_A, Self::ENDPOINT_C] {
+            self.config
+                .endpoint_ids
+                .insert(endpoint, *Self::ENDPOINT_ID);
+        }
         let (consumer, provider) = (Self::CONSUMER_VPC, Self::PROVIDER_VPC);
         self.add(
             Self::EC2_A,

@@ -36,6 +36,8 @@ pub struct ResourceConfiguration {
     pub protocols: Protocols,
     /// How long a flow may be idle; `None`: the protocol's own default.
     pub idle_timeout: Option<Duration>,
+    /// Does a TCP connection begin with a PROXY header?
+    pub proxy_protocol: bool,
     /// AWS's status.
     pub status: ResourceConfigurationStatus,
     /// `Name` and others.
@@ -75,6 +77,7 @@ impl ControlState {
         let ((), (offer, target, idle_timeout)) =
             (self.check_configuration_name(&command.name), single).all()?;
         let (protocols, port_ranges) = offer;
+        check_proxy_protocol(command.proxy_protocol, protocols)?;
         let (resource_gateway_id, ip_resource) = target;
 
         let id = self.mint.mint(&self.owner, &command.client_token);
@@ -92,6 +95,7 @@ impl ControlState {
             port_ranges,
             protocols,
             idle_timeout,
+            proxy_protocol: command.proxy_protocol.unwrap_or(false),
             status: ResourceConfigurationStatus::Active,
             tags: command.tags,
             client_token: command.client_token,
@@ -313,6 +317,18 @@ fn protocols(listed: Option<&[String]>) -> Result<Protocols, ControlErrors> {
 fn idle_timeout(seconds: i64) -> Result<Duration, ControlError> {
     const PROPERTY: &str = "Metadata.privlink.IdleTimeout";
     parse::number(PROPERTY, seconds, (1, 432_000), "1 to 432000 seconds").map(Duration::from_secs)
+}
+
+/// A PROXY header stands at the beginning of a stream.
+fn check_proxy_protocol(asked: Option<bool>, protocols: Protocols) -> Result<(), ControlError> {
+    match asked == Some(true) && !protocols.tcp {
+        true => Err(ControlError::Combination {
+            property: "Metadata.privlink.ProxyProtocol".to_owned(),
+            what: "ProxyProtocol without TCP".to_owned(),
+            wanted: "add TCP to Protocols, or leave ProxyProtocol out",
+        }),
+        false => Ok(()),
+    }
 }
 
 /// Protocols and `PortRanges`; nothing but ICMP does without ports.

@@ -275,18 +275,20 @@ fn a_configuration_offers_what_it_lists() {
     let gateway_id = account.gateway(gateway("Gateway", vpc_id, &[subnet_id]));
     let id = account.configuration(CreateResourceConfiguration {
         port_ranges: vec!["443".into(), "8000-8080".into()],
-        protocols: Some(vec!["UDP".into(), "ICMP".into()]),
+        protocols: Some(vec!["TCP".into(), "ICMP".into()]),
         idle_timeout: Some(5),
+        proxy_protocol: Some(true),
         ..configuration("Configuration", gateway_id, "10.0.0.4")
     });
     let made = account.state.resource_configuration(&id).unwrap();
-    let udp_icmp = Protocols {
-        tcp: false,
-        udp: true,
+    let tcp_icmp = Protocols {
+        tcp: true,
+        udp: false,
         icmp: true,
     };
-    assert_eq!(made.protocols, udp_icmp);
+    assert_eq!(made.protocols, tcp_icmp);
     assert_eq!(made.idle_timeout, Some(Duration::from_secs(5)));
+    assert!(made.proxy_protocol);
     let ports = [
         PortRange {
             first: 443,

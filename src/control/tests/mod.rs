@@ -245,6 +245,7 @@ fn configuration(
         protocol_type: Some("TCP".into()),
         protocols: None,
         idle_timeout: None,
+        proxy_protocol: None,
         tags: Tags::default(),
     }
 }

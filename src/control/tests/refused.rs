@@ -405,6 +405,7 @@ fn ports_and_protocols_that_cannot_be_offered() {
         (protocols(&["TCP", "SCTP"]), "Metadata.privlink.Protocols.1", "InvalidParameterValue: `SCTP` is not one of TCP, UDP and ICMP; one looks like TCP"),
         (protocols(&["TCP", "UDP", "TCP"]), "Metadata.privlink.Protocols.2", "InvalidParameterValue: TCP is listed twice"),
         (CreateResourceConfiguration { idle_timeout: Some(0), ..cfg() }, "Metadata.privlink.IdleTimeout", "InvalidParameterValue: 0 is out of range for Metadata.privlink.IdleTimeout; it must be 1 to 432000 seconds"),
+        (CreateResourceConfiguration { proxy_protocol: Some(true), ..protocols(&["UDP"]) }, "Metadata.privlink.ProxyProtocol", "InvalidParameterCombination: ProxyProtocol without TCP: add TCP to Protocols, or leave ProxyProtocol out"),
     ]);
     for wrong in [
         "", "0", "0-80", "65536", "80-70", "80-", "-80", "1-2-3", "+80", "http",

@@ -147,6 +147,7 @@ fn it_compiles_to_what_the_data_plane_needs() {
     };
     assert_eq!(offered.protocols, tcp);
     assert_eq!(offered.idle_timeout, None);
+    assert!(!offered.proxy_protocol);
 
     for (index, address, gateway) in [(4, "172.18.0.247", enis[2]), (5, "172.18.1.70", enis[3])] {
         let endpoint = interface(&config, index);
@@ -155,6 +156,8 @@ fn it_compiles_to_what_the_data_plane_needs() {
         assert_eq!(endpoint.groups, [group("EndpointGroup")]);
         let destination = Destination::Resource { resource, gateway };
         assert_eq!(endpoint.role, Role::Endpoint(destination));
+        let id = config.endpoint_ids.get(enis[index]).unwrap();
+        assert!(id.starts_with(b"vpce-"), "{id:?}");
     }
 }
 

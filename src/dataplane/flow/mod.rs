@@ -1,14 +1,16 @@
 //! Flows: a conversation with two sides, of which NAT is the difference.
 //!
 //! The flow *is* the security groups' state: what hits one has been admitted. `table` finds it, `slot` is its memory,
-//! `state` its life, `buckets` the concurrent index.
+//! `state` its life, `header` what a PROXY header does to it, `buckets` the concurrent index.
 
 mod buckets;
+mod header;
 mod key;
 mod slot;
 mod state;
 mod table;
 
+pub(super) use header::Passage;
 pub use key::FlowKey;
 pub use slot::{Flow, Side, Terms};
 pub use state::{Admission, Newcomer, State};

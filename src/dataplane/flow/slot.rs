@@ -47,6 +47,8 @@ pub struct Terms {
     pub transitory: Duration,
     /// MTU of its path, in bytes.
     pub mtu: u16,
+    /// Is its target told who the initiator is, by a PROXY header?
+    pub proxied: bool,
 }
 
 /// One flow.
@@ -81,8 +83,13 @@ pub(super) struct Activity {
     pub(super) window: AtomicU32,
     /// TCP: the shift count of this side's windows.
     pub(super) window_scale: AtomicU32,
-    /// TCP: the last timestamp sent while the connection was closing; it counts with [`State::TIMESTAMPS`].
+    /// TCP: the last timestamp sent while the connection was closing, or its PROXY header under way; the initiator's counts with
+    /// [`State::TIMESTAMPS`].
     pub(super) timestamp: AtomicU32,
+    /// TCP, of the initiator, with [`State::PROXIED`]: the sequence number of its first byte.
+    pub(super) first: AtomicU32,
+    /// TCP, of the target, with [`State::PROXIED`]: the maximum segment size that it has asked for, in bytes.
+    pub(super) mss: AtomicU32,
 }
 
 impl Activity {
@@ -96,7 +103,11 @@ impl Flow {
     /// Fills a place that no worker sees.
     pub(super) fn fill(&self, initiator: &FlowKey, terms: &Terms, now: Instant) {
         self.store_key(Side::Initiator, initiator);
-        self.state.store(0, Relaxed);
+        let state = match terms.proxied {
+            true => State::PROXIED.0,
+            false => 0,
+        };
+        self.state.store(state, Relaxed);
         self.mtu.store(terms.mtu, Relaxed);
         self.idle.store(terms.idle.as_secs() as u32, Relaxed);
         self.transitory
@@ -116,6 +127,8 @@ impl Flow {
                 window,
                 window_scale,
                 timestamp: _,
+                first: _,
+                mss: _,
             } = activity;
             packets.store(0, Relaxed);
             bytes.store(0, Relaxed);
@@ -213,6 +226,11 @@ impl Flow {
             // Release: for LIVE, what `fill` wrote comes before it.
             self.state.fetch_or(bits.0, Release);
         }
+    }
+
+    /// Takes bits off the state.
+    pub(super) fn drop_bits(&self, bits: State) {
+        self.state.fetch_and(!bits.0, Release);
     }
 
     /// Is it in the table?

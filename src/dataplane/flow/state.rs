@@ -16,7 +16,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use super::super::time::Instant;
-use super::slot::{Activity, Flow, Side};
+use super::slot::{Activity, Flow, Side, Terms};
+use crate::net::proxy;
 use crate::net::tcp::{self, seq_le};
 use crate::net::{Headers, Packet, Protocol, Segment, Transport};
 
@@ -44,6 +45,16 @@ impl State {
     pub(super) const GONE: Self = Self(128);
     /// Both sides are to be told that it has ended.
     const CUT: Self = Self(256);
+    /// TCP: the target is told who the initiator is by a PROXY header, and numbers around it are translated (`header`).
+    pub(in crate::dataplane) const PROXIED: Self = Self(512);
+    /// TCP: the header has been sent.
+    pub(in crate::dataplane) const HEADER_SENT: Self = Self(1024);
+    /// TCP: the header has been sent more than once.
+    pub(in crate::dataplane) const HEADER_REPEATED: Self = Self(2048);
+    /// TCP: the target has acknowledged all of the header.
+    pub(in crate::dataplane) const HEADER_ACKED: Self = Self(4096);
+    /// TCP: the initiator's first data has followed the header.
+    pub(super) const DATA_FOLLOWED: Self = Self(8192);
 
     /// Are all of `bits` set?
     #[inline]
@@ -106,6 +117,20 @@ pub struct Newcomer {
     pub seq: u32,
     /// Its timestamp option's value.
     pub timestamp: Option<u32>,
+}
+
+impl Newcomer {
+    /// As the target of a flow on these terms gets it.
+    pub(in crate::dataplane) fn on(self, terms: &Terms, headers: &Headers) -> Self {
+        let ahead = match terms.proxied {
+            true => proxy::header_len(&headers.tuple) as u32,
+            false => 0,
+        };
+        Self {
+            seq: self.seq.wrapping_sub(ahead),
+            ..self
+        }
+    }
 }
 
 impl Flow {
@@ -239,22 +264,33 @@ impl Flow {
         headers: &Headers,
     ) {
         if side == Side::Initiator && self.state().ending() {
-            self.remember_timestamp(packet, headers);
+            self.follow_timestamp(packet, headers);
         }
     }
 
     #[cold]
-    fn remember_timestamp(&self, packet: &Packet<'_>, headers: &Headers) {
-        let options = tcp::syn_options(packet.bytes(), headers.transport_at);
-        let Some(timestamp) = options.timestamp else {
-            return;
-        };
-        let last = &self.activity(Side::Initiator).timestamp;
-        let first = !self.state().has(State::TIMESTAMPS);
+    fn follow_timestamp(&self, packet: &Packet<'_>, headers: &Headers) {
+        if let Some(timestamp) = tcp::syn_options(packet.bytes(), headers.transport_at).timestamp {
+            let first = !self.state().has(State::TIMESTAMPS);
+            self.remember_timestamp(Side::Initiator, first, timestamp);
+        }
+    }
+
+    /// Remembers a timestamp of this side's, its `first` or a later one.
+    pub(super) fn remember_timestamp(&self, side: Side, first: bool, timestamp: u32) {
+        let last = &self.activity(side).timestamp;
         if first || seq_le(last.load(Relaxed), timestamp) {
             last.store(timestamp, Relaxed);
         }
-        self.enter(State::TIMESTAMPS);
+        if side == Side::Initiator {
+            self.enter(State::TIMESTAMPS);
+        }
+    }
+
+    /// Both sides have been sent a RST.
+    pub(in crate::dataplane) fn reset(&self) {
+        self.enter(State::RESET);
+        self.enter(State::GONE);
     }
 
     /// Lets no packet pass any more. A connection that rests goes on resting, as its target may be in TIME-WAIT; of any other the
@@ -290,13 +326,24 @@ impl Flow {
     fn in_window(&self, side: Side, rst: &Segment) -> bool {
         let other = self.activity(side.other());
         let window = other.window.load(Relaxed);
+        let is_proxied = self.state().has(State::PROXIED);
         if window != Activity::SILENT {
             let next = other.ack.load(Relaxed);
-            return rst.seq.wrapping_sub(next) <= window;
+            let seq = match side == Side::Initiator && is_proxied {
+                true => self.rst_seq(rst.seq),
+                false => rst.seq,
+            };
+            return seq.wrapping_sub(next) <= window;
         }
         match side {
             // SYN-SENT: the initiator accepts what acknowledges its SYN.
-            Side::Target => rst.has(Segment::ACK) && rst.ack == other.seq_end.load(Relaxed),
+            Side::Target => {
+                let ack = match is_proxied {
+                    true => self.initiator_seq(rst.ack),
+                    false => rst.ack,
+                };
+                rst.has(Segment::ACK) && ack == other.seq_end.load(Relaxed)
+            }
             // The target has said nothing yet, so all that can be checked is that it is the SYN's sender.
             Side::Initiator => rst.seq == self.activity(side).seq_end.load(Relaxed),
         }

@@ -1,7 +1,7 @@
 //! The commands of `AWS::VpcLattice`'s types.
 
 use super::Creation;
-use super::place::{Place, integer, tags, text, texts};
+use super::place::{Place, boolean, integer, tags, text, texts};
 use crate::control::command::*;
 use crate::template::node::Node;
 
@@ -42,6 +42,7 @@ impl Creation<'_, '_> {
                 .filter(|p| p.node.entry("Protocols").is_some())
                 .map(|p| texts(p, "Protocols")),
             idle_timeout: privlink.and_then(|p| integer(p, "IdleTimeout")),
+            proxy_protocol: privlink.and_then(|p| boolean(p, "ProxyProtocol")),
             tags: tags(place),
         })
     }

@@ -68,11 +68,7 @@ pub(super) const RESOURCE_CONFIGURATION: Schema = Schema {
     privlink: &[
         optional("Protocols", List(&Text)),
         optional("IdleTimeout", Integer),
-        later(
-            "ProxyProtocol",
-            Boolean,
-            "PROXY protocol is not supported yet",
-        ),
+        optional("ProxyProtocol", Boolean),
     ],
     attributes: &[("Arn", Real), ("Id", Real)],
 };
