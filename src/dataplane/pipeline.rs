@@ -23,7 +23,7 @@ use super::flow::{Admission, Flow, FlowKey, Newcomer, Request, Side, State, Term
 use super::time::Instant;
 use super::verdict::{DropReason, Verdict};
 use super::worker::Worker;
-use crate::net::{Headers, Packet, Transport, rewrite, tcp};
+use crate::net::{Headers, Packet, Transport, rewrite};
 
 impl Dataplane {
     /// Decides a packet's fate: rewrites it in place and says where it goes, or counts why it ends here.
@@ -133,14 +133,13 @@ impl Dataplane {
         let destination = snapshot.route(source, headers)?;
         let answer = snapshot.answer(destination, headers)?;
         snapshot.admit(source, destination, headers)?;
-        let syn = newcomer(packet, headers);
         let request = |terms: Terms| Request {
             initiator: FlowKey {
                 ingress: from,
                 tuple: headers.tuple,
             },
             terms,
-            syn: syn.map(|syn| syn.on(&terms, headers)),
+            syn: Newcomer::of(packet, headers, &terms),
         };
         let flow = match answer {
             Answer::Instance => {
@@ -165,16 +164,5 @@ impl Dataplane {
         };
         flow.admit(Side::Initiator, headers, now);
         self.forward(worker, (flow, Side::Initiator), packet, headers, now)
-    }
-}
-
-/// What a SYN says of its age.
-fn newcomer(packet: &Packet<'_>, headers: &Headers) -> Option<Newcomer> {
-    match &headers.transport {
-        Transport::Tcp(segment) if segment.opens() => Some(Newcomer {
-            seq: segment.seq,
-            timestamp: tcp::syn_options(packet.bytes(), headers.transport_at).timestamp,
-        }),
-        _ => None,
     }
 }

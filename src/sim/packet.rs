@@ -124,9 +124,30 @@ impl PacketBuilder {
     }
 
     /// TCP: this timestamp, as an option.
-    pub fn timestamp(mut self, timestamp: u32) -> Self {
+    pub fn timestamp(self, timestamp: u32) -> Self {
+        self.timestamps(timestamp, 0)
+    }
+
+    /// TCP: this timestamp, and the one that it answers, as an option.
+    pub fn timestamps(mut self, value: u32, echo: u32) -> Self {
         if let Transport::Tcp { options, .. } = &mut self.transport {
-            options.push(TcpOptionElement::Timestamp(timestamp, 0));
+            options.push(TcpOptionElement::Timestamp(value, echo));
+        }
+        self
+    }
+
+    /// TCP: selective acknowledgements of these ranges, at most three, as an option.
+    pub fn sack(mut self, first: (u32, u32), others: [Option<(u32, u32)>; 3]) -> Self {
+        if let Transport::Tcp { options, .. } = &mut self.transport {
+            options.push(TcpOptionElement::SelectiveAcknowledgement(first, others));
+        }
+        self
+    }
+
+    /// TCP: this window scale, as an option.
+    pub fn window_scale(mut self, shift: u8) -> Self {
+        if let Transport::Tcp { options, .. } = &mut self.transport {
+            options.push(TcpOptionElement::WindowScale(shift));
         }
         self
     }

@@ -181,12 +181,8 @@ impl World {
     pub fn advance(&mut self, duration: Duration) -> Vec<Transmit> {
         let until = self.now + duration;
         let mut said = Vec::new();
-        while let Some(deadline) = self
-            .dataplane
-            .poll_timeout(&self.workers[0])
-            .filter(|due| due.at <= until)
-        {
-            self.now = self.now.max(deadline.at);
+        while let Some(due) = self.due().filter(|due| *due <= until) {
+            self.now = self.now.max(due);
             for worker in &mut self.workers {
                 self.dataplane.resume(worker);
                 self.dataplane.handle_timeout(worker, self.now);
@@ -196,6 +192,15 @@ impl World {
         }
         self.now = until;
         said
+    }
+
+    /// When something falls due next.
+    pub fn due(&self) -> Option<Instant> {
+        let deadlines = self.workers.iter().filter_map(|worker| {
+            let deadline = self.dataplane.poll_timeout(worker)?;
+            Some(deadline.at)
+        });
+        deadlines.min()
     }
 
     /// The drop counters that have moved since the last call, every one of them.

@@ -5,6 +5,7 @@ mod cut;
 mod endpoint;
 mod groups;
 mod hostile;
+mod proxy;
 mod races;
 mod rows;
 mod scale;

@@ -86,9 +86,9 @@ impl Flow {
                 }
                 Passage::AfterHeader
             }
-            // The second time, or a keepalive, or a probe of the window.
+            // A keepalive or a probe of the window, or the second time.
+            _ if segment.seq == first.wrapping_sub(1) => self.again(),
             (true, true) if state.has(State::DATA_FOLLOWED) => self.again(),
-            (true, false) if segment.seq == first.wrapping_sub(1) => self.again(),
             (true, true) => {
                 self.enter(State::DATA_FOLLOWED);
                 Passage::Plain

@@ -120,16 +120,23 @@ pub struct Newcomer {
 }
 
 impl Newcomer {
-    /// As the target of a flow on these terms gets it.
-    pub(in crate::dataplane) fn on(self, terms: &Terms, headers: &Headers) -> Self {
+    /// Of a SYN, as the target of a flow on these terms gets it.
+    pub(in crate::dataplane) fn of(
+        packet: &Packet<'_>,
+        headers: &Headers,
+        terms: &Terms,
+    ) -> Option<Self> {
+        let Transport::Tcp(segment) = &headers.transport else {
+            return None;
+        };
         let ahead = match terms.proxied {
             true => proxy::header_len(&headers.tuple) as u32,
             false => 0,
         };
-        Self {
-            seq: self.seq.wrapping_sub(ahead),
-            ..self
-        }
+        segment.opens().then(|| Self {
+            seq: segment.seq.wrapping_sub(ahead),
+            timestamp: tcp::syn_options(packet.bytes(), headers.transport_at).timestamp,
+        })
     }
 }
 
