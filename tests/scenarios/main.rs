@@ -9,6 +9,7 @@ mod proxy;
 mod races;
 mod rows;
 mod scale;
+mod streams;
 mod tcp;
 mod vpc;
 
