@@ -275,8 +275,7 @@ fn talk(client: &mut Host, server: &mut Host, faults: Faults, seed: u64, expecte
             .map_or(step, |at| at.min(step))
             .max(Instant(now.0 + 50));
         let next = world.due().map_or(next, |due| due.clamp(now, next));
-        world.advance(next.since(now));
-        for Transmit { to, bytes } in world.transmits() {
+        for Transmit { to, bytes } in world.advance(next.since(now)) {
             links.send(Leg::To(to), bytes, next);
         }
     }
