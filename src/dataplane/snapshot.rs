@@ -77,10 +77,12 @@ impl Snapshot {
             .ok_or(DropReason::InterfaceGone)
     }
 
-    /// The id of the endpoint that has this interface.
-    pub(super) fn endpoint_id(&self, idx: EniIdx) -> Result<&EndpointId, Dropped> {
-        let gone = Dropped::at(idx, DropReason::InterfaceGone);
-        self.endpoint_ids.get(idx).ok_or(gone)
+    /// The id of the endpoint that has this interface; `None` for a load balancer's node.
+    pub(super) fn endpoint_id(&self, idx: EniIdx) -> Result<Option<&EndpointId>, Dropped> {
+        match self.eni(idx) {
+            Ok(_) => Ok(self.endpoint_ids.get(idx)),
+            Err(reason) => Err(Dropped::at(idx, reason)),
+        }
     }
 
     /// Does this gateway serve more than one endpoint?

@@ -87,6 +87,10 @@ impl Dataplane {
             Transport::Udp => (ENDPOINT_UDP_IDLE, ENDPOINT_UDP_IDLE),
             _ => (ICMP_QUERY, ICMP_QUERY),
         };
+        let proxied = match &provider.offer {
+            Offer::Resource(resource) => resource.proxy_protocol,
+            Offer::Listener(_, listener) => listener.proxy_protocol,
+        };
         let own = match (&provider.offer, &headers.transport) {
             (Offer::Resource(resource), _) => resource.idle_timeout,
             (Offer::Listener(_, listener), Transport::Tcp(_)) => Some(listener.tcp_idle_timeout),
@@ -97,8 +101,7 @@ impl Dataplane {
             idle: own.unwrap_or(idle),
             transitory,
             mtu: self.settings.mtu.min(ENDPOINT_MTU),
-            proxied: provider.resource.proxy_protocol
-                && matches!(headers.transport, Transport::Tcp(_)),
+            proxied: proxied && matches!(headers.transport, Transport::Tcp(_)),
         }
     }
 }

@@ -35,8 +35,8 @@ pub struct Header {
 }
 
 impl Header {
-    /// Of a connection whose initiator sends packets with the five-tuple `client`, through this endpoint.
-    pub fn proxy(client: &FiveTuple, endpoint: &EndpointId) -> Self {
+    /// Of a connection whose initiator sends packets with the five-tuple `client`, through this endpoint if through any.
+    pub fn proxy(client: &FiveTuple, endpoint: Option<&EndpointId>) -> Self {
         let mut header = Self::begin(VERSION_2_PROXY);
         let len = (header_len(client) - FIXED) as u16;
         match (client.src.octets_v4(), client.dst.octets_v4()) {
@@ -59,11 +59,15 @@ impl Header {
         header.push_field(CRC32C, 4);
         let checksum_at = header.len;
         header.push(&[0; 4]);
-        header.push_field(AWS, 1 + endpoint.len());
-        header.push(&[AWS_ENDPOINT_ID]);
-        header.push(endpoint);
-        header.push_field(NOOP, PADDING);
-        header.push(&[0; PADDING]);
+        if let Some(endpoint) = endpoint {
+            header.push_field(AWS, 1 + endpoint.len());
+            header.push(&[AWS_ENDPOINT_ID]);
+            header.push(endpoint);
+        }
+        // To one length, whatever stands in it.
+        let padding = header_len(client) - header.len - 3;
+        header.push_field(NOOP, padding);
+        header.len += padding;
         // Of the whole header, this field being zero.
         let checksum = crc32c::crc32c(header.as_bytes()).to_be_bytes();
         header.put(checksum_at, &checksum);
@@ -213,7 +217,7 @@ mod tests {
         seen.extend(b"\x04\x00\x24");
         seen.extend([0; 36]);
         let tuple = tuple(("172.31.7.113", 51442), ("172.31.10.31", 80));
-        let header = Header::proxy(&tuple, b"vpce-08d2bf15fac5001c9");
+        let header = Header::proxy(&tuple, Some(b"vpce-08d2bf15fac5001c9"));
         assert_eq!(header.as_bytes(), seen);
         assert_eq!(header.as_bytes().len(), 100);
     }
@@ -221,7 +225,7 @@ mod tests {
     #[test]
     fn ipv6_has_a_form_of_its_own() {
         let tuple = tuple(("fd00:ec2::253", 1), ("::1", 65535));
-        let header = Header::proxy(&tuple, b"vpce-0123456789abcdef0");
+        let header = Header::proxy(&tuple, Some(b"vpce-0123456789abcdef0"));
         let read = read(header.as_bytes());
         assert_eq!(read.command, 1);
         assert_eq!(
@@ -253,6 +257,7 @@ mod tests {
             addresses in any::<[[u8; 4]; 2]>(),
             ports in any::<[u16; 2]>(),
             digits in any::<u64>(),
+            through_endpoint in any::<bool>(),
         ) {
             let tuple = FiveTuple {
                 protocol: Protocol::TCP,
@@ -262,12 +267,17 @@ mod tests {
                 dst_port: ports[1],
             };
             let endpoint = format!("vpce-{digits:017x}");
-            let header = Header::proxy(&tuple, endpoint.as_bytes().try_into().unwrap());
+            let id = endpoint.as_bytes().try_into().unwrap();
+            let header = Header::proxy(&tuple, through_endpoint.then_some(id));
             let read = read(header.as_bytes());
             prop_assert_eq!(header.as_bytes().len(), header_len(&tuple));
             let ends = [0, 1].map(|end| (IpAddr::from(addresses[end]), ports[end]));
             prop_assert_eq!(read.ends, ends);
             let kinds: Vec<_> = read.fields.iter().map(|(kind, _)| *kind).collect();
+            if !through_endpoint {
+                prop_assert_eq!(kinds, [3, 4]);
+                return Ok(());
+            }
             prop_assert_eq!(kinds, [3, 0xea, 4]);
             prop_assert_eq!(&read.fields[1].1[1..], endpoint.as_bytes());
         }

@@ -83,6 +83,7 @@ impl Topology {
                 healthy_threshold: 5,
                 unhealthy_threshold: 2,
             },
+            proxy_protocol: false,
         };
         let config = &mut self.config;
         config

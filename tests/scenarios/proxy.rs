@@ -22,7 +22,7 @@ pub fn topology() -> Topology {
 /// The header of a client's connection from this port.
 pub fn header(port: u16) -> Vec<u8> {
     let client = tcp((EC2, port), (ENDPOINT, 80)).build().tuple();
-    proxy::Header::proxy(&client, Topology::ENDPOINT_ID)
+    proxy::Header::proxy(&client, Some(Topology::ENDPOINT_ID))
         .as_bytes()
         .to_vec()
 }
@@ -490,7 +490,7 @@ fn an_endpoint_that_is_gone_lets_no_connection_begin_without_its_header() {
     let mut world = World::new(&topology());
     let connection = half_open(&mut world, 41234);
     let mut without = topology();
-    without.config.endpoint_ids = Default::default();
+    without.config.enis.take(Topology::ENDPOINT_C);
     world.dataplane.apply(without.config);
     world.refuse(
         A,
@@ -545,4 +545,36 @@ fn ten_thousand_connections_at_once_have_a_header_each() {
     lost.sort();
     expected.sort();
     assert_eq!(lost, expected);
+}
+
+#[test]
+fn a_load_balancers_target_is_told_which_endpoint_its_client_came_through_if_any() {
+    let mut topology = Topology::w2(2);
+    topology.target_group().proxy_protocol = true;
+    let mut world = World::new(&topology);
+    let neighbour = Topology::NEIGHBOUR_ADDRESS;
+    let node = Topology::NODE_C_ADDRESS;
+    for (from, client, server, endpoint) in [
+        (A, (EC2, 41234), ENDPOINT, Some(Topology::ENDPOINT_ID)),
+        (Topology::EC2_B2, (neighbour, 41234), node, None),
+    ] {
+        let syn = tcp(client, (server, 80));
+        let outcome = world.send(from, &syn);
+        let Verdict::Forward(target) = outcome.verdict else {
+            panic!("{outcome:?}\n{}", world.describe())
+        };
+        let arrived = outcome.packet.tuple();
+        assert_eq!(arrived.dst_port, Topology::TARGET_PORT);
+        let (gateway, own) = (super::source(&arrived), super::source(&arrived.reversed()));
+        let answer = tcp(own, gateway).segment(SYN | ACK, 5000, 1001 - LEN);
+        world.deliver(target, &answer, from);
+        let outcome = world.send(from, &syn.clone().segment(ACK, 1001, 5001));
+        let [Transmit { to, bytes }] = &outcome.replies[..] else {
+            panic!("{outcome:?}")
+        };
+        assert_eq!(*to, target);
+        let expected = proxy::Header::proxy(&syn.build().tuple(), endpoint);
+        assert_eq!(bytes[40..], *expected.as_bytes());
+        assert_eq!(expected.as_bytes().len() as u32, LEN);
+    }
 }

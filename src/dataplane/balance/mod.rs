@@ -48,6 +48,7 @@ pub(super) struct Listener {
     protocol: ListenerProtocol,
     port: u16,
     pub(super) tcp_idle_timeout: Duration,
+    pub(super) proxy_protocol: bool,
     pool: Arc<Pool>,
 }
 
@@ -162,6 +163,7 @@ fn listeners(
             protocol: listener.protocol,
             port: listener.port,
             tcp_idle_timeout: listener.tcp_idle_timeout,
+            proxy_protocol: group.proxy_protocol,
             pool: pool(listener.target_group, (!cross_zone).then_some(zone)),
         })
     });

@@ -84,6 +84,8 @@ pub struct TargetGroup {
     pub terminates_on_unhealthy: bool,
     /// How its targets are probed.
     pub health_check: HealthCheck,
+    /// Does a TCP connection begin with a PROXY header, version 2?
+    pub proxy_protocol: bool,
 }
 
 /// A target, registered with one group. One of another group is another one, even with the same address and port.
