@@ -159,6 +159,7 @@ fn target_group(group: &TargetGroup) -> config::TargetGroup {
         deregistration_delay: group.deregistration_delay,
         terminates_on_deregistration: group.terminates_on_deregistration,
         terminates_on_unhealthy: group.terminates_on_unhealthy,
+        proxy_protocol: group.proxy_protocol_v2,
         health_check: config::HealthCheck {
             protocol: match &check.protocol {
                 HealthCheckProtocol::Tcp => config::HealthCheckProtocol::Tcp,
