@@ -33,11 +33,7 @@ impl std::ops::Deref for Alone {
 }
 
 fn load_with(text: &str, options: &Options) -> Result<Alone, Diagnostics> {
-    let source = Source {
-        name: "t.yaml",
-        text,
-        stack_name: "privlink",
-    };
+    let source = Source::new("t.yaml", text, "privlink");
     let Stacks { state, mut list } = load(&[source], options)?;
     let stack = list.remove(0);
     assert!(list.is_empty());
@@ -52,11 +48,7 @@ fn load_text(text: &str) -> Result<Alone, Diagnostics> {
 fn load_all(files: &[(&str, &str)], options: &Options) -> Result<Stacks, Diagnostics> {
     let sources: Vec<_> = files
         .iter()
-        .map(|(name, text)| Source {
-            name,
-            text,
-            stack_name: name.split('.').next().unwrap(),
-        })
+        .map(|(name, text)| Source::new(name, text, name.split('.').next().unwrap()))
         .collect();
     load(&sources, options)
 }
@@ -851,6 +843,50 @@ fn a_parameter_is_for_every_stack_that_has_it_or_for_the_one_that_is_named() {
             "--parameter: there is no stack `consumr`; did you mean consumer?",
             "provider.yaml:8:1: Parameters: the template has no parameter `Provider`; there are Port, Zone",
         ]
+    );
+}
+
+#[test]
+fn a_stack_that_comes_again_keeps_its_parameters_and_one_that_stays_gets_none() {
+    let files = [("provider.yaml", PROVIDER), ("consumer.yaml", CONSUMER)];
+    let options = with_parameters(&[("provider:Port", "81"), ("consumer:Port", "82")]);
+    let before = load_all(&files, &options).unwrap().list;
+    assert_eq!(before[1].parameters["Port"], "82");
+
+    // The provider's template comes anew, and one of its parameters has another name now.
+    let changed = PROVIDER
+        .replace("\n  Port:", "\n  Harbour:")
+        .replace("Ref Port", "Ref Harbour");
+    let provider = |text, parameters: &[(&str, &str)]| {
+        let sources = [("provider", text), ("consumer", CONSUMER)];
+        let sources = sources.into_iter().zip(&before).enumerate();
+        let sources: Vec<_> = sources
+            .map(|(place, ((name, text), stack))| Source {
+                before: Some(&stack.parameters),
+                stays: place == 1,
+                ..Source::new(name, text, name)
+            })
+            .collect();
+        let stacks = load(&sources, &with_parameters(parameters));
+        stacks.map(|stacks| {
+            let given = stacks.list.into_iter().map(|stack| stack.parameters);
+            given.map(|of| format!("{of:?}")).collect::<Vec<_>>()
+        })
+    };
+    let kept = r#"{"Port": "82"}"#;
+    for (text, parameters, expected) in [
+        (PROVIDER, &[][..], r#"{"Port": "81"}"#),
+        (PROVIDER, &[("Port", "83")], r#"{"Port": "83"}"#),
+        (&*changed, &[], "{}"),
+    ] {
+        assert_eq!(provider(text, parameters).unwrap(), [expected, kept]);
+    }
+    let errors = provider(PROVIDER, &[("Provider", "x")]).unwrap_err();
+    assert!(
+        errors
+            .to_string()
+            .contains("the template has no parameter `Provider`"),
+        "what only the one that stays has is asked of the one that comes: {errors}"
     );
 }
 

@@ -84,11 +84,7 @@ impl Templates {
         let names: Vec<_> = self.files.iter().map(TemplateFile::stack_name).collect();
         let sources = self.files.iter().zip(&names);
         let sources: Vec<_> = sources
-            .map(|(file, stack_name)| template::Source {
-                name: &file.name,
-                text: &file.text,
-                stack_name,
-            })
+            .map(|(file, name)| template::Source::new(&file.name, &file.text, name))
             .collect();
         template::load(&sources, &options)
     }

@@ -49,6 +49,7 @@ pub(super) struct Prepared<'l> {
     pub(super) document: &'l Document,
     pub(super) scope: Scope,
     pub(super) owner: Owner,
+    pub(super) parameters: BTreeMap<String, String>,
 }
 
 /// Two templates cannot be one stack.
@@ -102,9 +103,10 @@ fn prepare<'l>(
         .collect();
     let region = region::choose(options, &zones, reports);
     let owner = region::owner(&region, options, beside);
-    let all = documents.iter().zip(values).zip(sources).zip(reports);
+    let all = documents.iter().zip(values).zip(given);
+    let all = all.zip(sources).zip(reports);
     let prepared: Vec<_> = all
-        .map(|(((document, values), source), report)| {
+        .map(|((((document, values), parameters), source), report)| {
             let document = document.as_ref()?;
             let (scope, owner) =
                 types::check(document, values?, &region, source.stack_name, report)?;
@@ -112,6 +114,7 @@ fn prepare<'l>(
                 document,
                 scope,
                 owner,
+                parameters,
             })
         })
         .collect();

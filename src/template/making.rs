@@ -25,6 +25,7 @@ pub(super) struct Loader<'l, 's> {
     document: &'l Document,
     scope: Scope,
     owner: Owner,
+    parameters: BTreeMap<String, String>,
     report: &'l mut Report<'s>,
     /// The resources whose condition is true, or that have none.
     declared: Vec<Declared<'l>>,
@@ -50,6 +51,7 @@ impl<'l, 's> Loader<'l, 's> {
             document,
             scope,
             owner,
+            parameters,
         } = prepared;
         let declared = declared(document, &scope, report);
         let active_outputs = active_outputs(document, &scope, report);
@@ -59,6 +61,7 @@ impl<'l, 's> Loader<'l, 's> {
             document,
             scope,
             owner,
+            parameters,
             report,
             declared,
             active_outputs,
@@ -198,6 +201,7 @@ impl<'l, 's> Loader<'l, 's> {
             name: self.source.stack_name.to_owned(),
             template: self.source.name.to_owned(),
             owner: self.owner,
+            parameters: self.parameters,
             outputs: self.outputs,
             imports: imports.collect(),
             notes: self.notes.finish(),

@@ -37,6 +37,8 @@ pub use load::load;
 pub use notes::Note;
 pub use parse::MAX_BYTES;
 
+use std::collections::BTreeMap;
+
 use crate::control::{ControlState, Created, Owner};
 
 /// A template's text, and what it is called.
@@ -48,6 +50,23 @@ pub struct Source<'a> {
     pub text: &'a str,
     /// `AWS::StackName`; unique among the templates of one [`load`].
     pub stack_name: &'a str,
+    /// The parameters that the stack was given before: the template's own keep these values where no others are given.
+    pub before: Option<&'a BTreeMap<String, String>>,
+    /// Is it only there beside others that are given anew? What is said to all of those is not said to it.
+    pub stays: bool,
+}
+
+impl<'a> Source<'a> {
+    /// The template of a stack that has not been there before.
+    pub const fn new(name: &'a str, text: &'a str, stack_name: &'a str) -> Self {
+        Self {
+            name,
+            text,
+            stack_name,
+            before: None,
+            stays: false,
+        }
+    }
 }
 
 /// What the user says beside the templates.
@@ -90,6 +109,8 @@ pub struct Stack {
     pub template: String,
     /// Whose everything in it is.
     pub owner: Owner,
+    /// The parameters that it was given, now or before.
+    pub parameters: BTreeMap<String, String>,
     /// `Outputs`, in their order.
     pub outputs: Vec<Output>,
     /// The exports of other stacks that it uses: those may not go before it.

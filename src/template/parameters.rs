@@ -34,20 +34,26 @@ pub(super) fn distribute(
     documents: &[Option<Document>],
     beside: &mut Report,
 ) -> Vec<BTreeMap<String, String>> {
-    let mut values = vec![BTreeMap::new(); sources.len()];
+    let kept = sources.iter().zip(documents);
+    let mut values: Vec<_> = kept
+        .map(|(source, document)| kept_values(source, document))
+        .collect();
+    let alone = sources.iter().filter(|source| !source.stays).count() == 1;
     let (own, common): (Vec<_>, Vec<_>) = given.iter().partition(|p| p.stack.is_some());
     for Parameter { key, value, .. } in common {
         let mut is_wanted = false;
-        for (values, document) in values.iter_mut().zip(documents) {
+        let given_anew = sources.iter().zip(documents).zip(&mut values);
+        let given_anew = given_anew.filter(|((source, _), _)| !source.stays);
+        for ((_, document), values) in given_anew {
             // Alone, a template is asked whatever it has: its error can name what it has instead.
-            let declares = |d: &Document| d.parameters.entries.iter().any(|e| e.key == *key);
-            if sources.len() == 1 || document.as_ref().is_none_or(declares) {
+            if alone || document.as_ref().is_none_or(|d| declares(d, key)) {
                 is_wanted = true;
                 values.insert(key.clone(), value.clone());
             }
         }
         if !is_wanted {
-            let names = documents.iter().flatten().flat_map(|d| {
+            let given_anew = sources.iter().zip(documents).filter(|(s, _)| !s.stays);
+            let names = given_anew.filter_map(|(_, d)| d.as_ref()).flat_map(|d| {
                 let entries = d.parameters.entries.iter();
                 entries.map(|e| e.key.as_str())
             });
@@ -73,6 +79,18 @@ pub(super) fn distribute(
 }
 
 const OPTION: &str = "--parameter";
+
+fn declares(document: &Document, key: &str) -> bool {
+    document.parameters.entries.iter().any(|e| e.key == key)
+}
+
+/// Of what a stack was given before, that which its template still asks for.
+fn kept_values(source: &Source, document: &Option<Document>) -> BTreeMap<String, String> {
+    let before = source.before.into_iter().flatten();
+    let kept = before.filter(|(key, _)| document.as_ref().is_some_and(|d| declares(d, key)));
+    kept.map(|(key, value)| (key.clone(), value.clone()))
+        .collect()
+}
 
 fn with_near<'a>(message: String, name: &str, names: impl Iterator<Item = &'a str>) -> String {
     let names: Vec<_> = names.collect();
