@@ -9,6 +9,7 @@ mod hostile;
 mod io;
 mod lifecycle;
 mod protocols;
+mod proxy;
 mod rules;
 mod site;
 mod syscalls;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
     let tests = [
         traffic::tests(),
         protocols::tests(),
+        proxy::tests(),
         checksums::tests(),
         rules::tests(),
         hostile::tests(),

@@ -350,6 +350,19 @@ impl Site {
     }
 
     pub fn nginx_in(&mut self, namespace: &str) -> Result<()> {
+        let hello = "$remote_addr:$remote_port to $server_addr:$server_port";
+        self.nginx_with(namespace, "", hello)
+    }
+
+    /// As [`Site::nginx`], but connections begin with a PROXY header, and `/` says what that says.
+    pub fn nginx_proxied(&mut self) -> Result<()> {
+        let hello = "$proxy_protocol_addr:$proxy_protocol_port to \
+                     $proxy_protocol_server_addr:$proxy_protocol_server_port";
+        let namespace = self.b.clone();
+        self.nginx_with(&namespace, "proxy_protocol", hello)
+    }
+
+    fn nginx_with(&mut self, namespace: &str, listen: &str, hello: &str) -> Result<()> {
         let dir = self.dir.path().join("nginx");
         let files = self.files();
         fs::create_dir_all(&files)?;
@@ -360,11 +373,11 @@ impl Site {
             .concat();
         let config = format!(
             "daemon off; user root; worker_processes 1; pid {dir_text}/pid; error_log stderr warn;\n\
-             events {{ worker_connections 2048; }}\n\
+             events {{ worker_connections 12000; }}\n\
              http {{ access_log off; {temporary} client_max_body_size 0; sendfile on; keepalive_timeout 600s;\n\
              default_type text/plain;\n\
-             server {{ listen 0.0.0.0:80 backlog=1024; listen 0.0.0.0:8080;\n\
-             location / {{ return 200 \"hello $remote_addr:$remote_port to $server_addr:$server_port\\n\"; }}\n\
+             server {{ listen 0.0.0.0:80 backlog=1024 {listen}; listen 0.0.0.0:8080;\n\
+             location / {{ return 200 \"hello {hello}\\n\"; }}\n\
              location /files/ {{ root {}; dav_methods PUT; }} }} }}\n",
             self.dir.path().display()
         );
@@ -382,7 +395,7 @@ impl Site {
             Ok(self
                 .run(
                     namespace,
-                    &["curl", "-s", "-o", "/dev/null", "http://127.0.0.1/"],
+                    &["curl", "-s", "-o", "/dev/null", "http://127.0.0.1:8080/"],
                 )?
                 .status
                 .success())
