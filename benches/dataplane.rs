@@ -11,6 +11,7 @@ use std::time::{Duration, Instant as Clock};
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
+use privlink::dataplane::config::Role;
 use privlink::dataplane::flow::Flow;
 use privlink::dataplane::{DropReason, Settings, Verdict, Worker};
 use privlink::net::{Addr, FiveTuple, Segment, rewrite};
@@ -106,13 +107,24 @@ fn opening(criterion: &mut Criterion) {
     const ROUND: u64 = 50_000;
     let mut group = group(criterion, "new flow");
     let (own, neighbour) = (Topology::EC2_ADDRESS, Topology::NEIGHBOUR_ADDRESS);
-    let through = (Topology::EC2_A, own, ENDPOINT);
-    let inside = (Topology::EC2_A2, neighbour, (own, 80));
+    let alone = |client| move |port| (client, port);
+    // So that not all of them have the same target.
+    let many = |port| {
+        (
+            [172, 18, 64 + (port % 8) as u8, (port / 8 % 250) as u8],
+            port,
+        )
+    };
+    let through = (Topology::EC2_A, ENDPOINT);
+    let inside = (Topology::EC2_A2, (own, 80));
     let w1 = || World::open(2 * ROUND as usize, 1);
     let balanced = |stickiness| {
         let mut topology = Topology::w2(1_000);
         topology.load_balancer().cross_zone = true;
         topology.target_group().stickiness = stickiness;
+        topology.interface(Topology::EC2_A).role = Role::Instance {
+            source_dest_check: false,
+        };
         let settings = Settings {
             max_flows: 2 * ROUND as usize,
             workers: 1,
@@ -120,19 +132,22 @@ fn opening(criterion: &mut Criterion) {
         };
         World::with(&topology, settings)
     };
-    for (name, mut world, (from, client, to)) in [
-        ("through the endpoint", w1(), through),
-        ("inside the VPC", w1(), inside),
-        ("to one of 1,000 targets", balanced(false), through),
+    type Client<'a> = &'a dyn Fn(u16) -> ([u8; 4], u16);
+    let rows: [(_, _, _, Client<'_>); 4] = [
+        ("through the endpoint", w1(), through, &alone(own)),
+        ("inside the VPC", w1(), inside, &alone(neighbour)),
+        ("to one of 1,000 targets", balanced(false), through, &many),
         (
             "to a client's own of 1,000 targets",
             balanced(true),
             through,
+            &many,
         ),
-    ] {
-        let mut load = Load::new(&tcp((client, 0), to));
+    ];
+    for (name, mut world, (from, to), client) in rows {
+        let mut load = Load::new(&tcp(client(0), to));
         for port in 1024..1024 + ROUND as u16 {
-            load.push(from, &tcp((client, port), to));
+            load.push(from, &tcp(client(port), to));
         }
         load.shuffle();
         let mut round = |packets: u64| {

@@ -37,6 +37,12 @@ impl Health {
             .map_or(0, |word| word.load(Relaxed))
     }
 
+    /// Is this target healthy?
+    pub(super) fn is_healthy(&self, target: TargetIdx) -> bool {
+        let (word, bit) = (target.index() / Self::BITS, target.index() % Self::BITS);
+        self.unhealthy(word) & (1 << bit) == 0
+    }
+
     /// Notes that a target is healthy, or is not.
     pub(super) fn set(&self, target: TargetIdx, healthy: bool) {
         let word = (target.index() / Self::BITS) as usize;

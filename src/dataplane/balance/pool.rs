@@ -8,6 +8,9 @@ use super::super::config::{DataplaneConfig, Target, TargetGroupIdx, TargetIdx, Z
 use super::health::Health;
 use crate::net::Addr;
 
+/// The bits of a rank that are the target's place.
+const PLACE: u64 = (1 << 20) - 1;
+
 /// Targets of one group, without those that drain.
 ///
 /// They stand in the order of their indices, and a word for each 64 indices says which of those are members: so the usable ones
@@ -16,6 +19,8 @@ pub(super) struct Pool {
     is_sticky: bool,
     words: Box<[Word]>,
     members: Box<[Member]>,
+    /// As many, and by themselves, because all of them are looked at for each new flow of a sticky group.
+    salts: Box<[u64]>,
     /// Where the group's targets are, all of them: flows to one that may not be chosen (any more) go on.
     registered: HashSet<(Addr, u16), FixedState>,
 }
@@ -57,6 +62,7 @@ impl Pool {
         Self {
             is_sticky: group.is_some_and(|group| group.stickiness),
             words: words(&members),
+            salts: members.iter().map(salt).collect(),
             members: members.into(),
             registered: targets
                 .map(|(_, target)| (target.address, target.port))
@@ -81,14 +87,11 @@ impl Pool {
 
     /// One of the healthy members, or of all if none is (AWS: fail open): by the hash of a flow, or of a client that is to keep it.
     pub(super) fn select(&self, health: &Health, hash: u64) -> Option<&Member> {
-        let healthy = |word: &Word| word.members & !health.unhealthy(word.number);
-        let all = |word: &Word| word.members;
-        match self.is_sticky {
-            true => self
-                .favourite(hash, healthy)
-                .or_else(|| self.favourite(hash, all)),
-            false => self.any(hash, healthy).or_else(|| self.any(hash, all)),
+        if self.is_sticky {
+            return self.favourite(hash, health);
         }
+        self.any(hash, |word| word.members & !health.unhealthy(word.number))
+            .or_else(|| self.any(hash, |word| word.members))
     }
 
     /// Each of the usable ones as likely as every other.
@@ -115,22 +118,20 @@ impl Pool {
         last.and_then(|(word, bit)| self.member(word, bit))
     }
 
-    /// The usable one that ranks highest with this client: rendezvous hashing, where each client has an order of its own, so that
+    /// The healthy one that ranks highest with this client: rendezvous hashing, where each client has an order of its own, so that
     /// one that goes leaves no client but its own with another.
-    fn favourite(&self, client: u64, usable: impl Fn(&Word) -> u64) -> Option<&Member> {
-        let mut highest = None;
-        for word in &self.words {
-            let mut bits = usable(word);
-            while bits != 0 {
-                let bit = bits.trailing_zeros();
-                let rank = rank(client, word.number * Health::BITS + bit);
-                if highest.is_none_or(|(other, _, _)| other < rank) {
-                    highest = Some((rank, word, bit));
-                }
-                bits &= bits - 1;
-            }
+    fn favourite(&self, client: u64, health: &Health) -> Option<&Member> {
+        let member = |rank: u64| self.members.get((rank & PLACE) as usize);
+        let is_healthy = |member: &&Member| health.is_healthy(member.idx);
+        // Health is asked of the first only, which is mostly the one.
+        let first = member(highest_rank(client, &self.salts))?;
+        if is_healthy(&first) {
+            return Some(first);
         }
-        highest.and_then(|(_, word, bit)| self.member(word, bit))
+        let ranks = (0..).zip(&self.salts);
+        let ranks = ranks.map(|(place, salt)| rank(client, *salt, place));
+        let healthy = ranks.filter(|rank| member(*rank).as_ref().is_some_and(is_healthy));
+        healthy.max().and_then(member).or(Some(first))
     }
 
     fn member(&self, word: &Word, bit: u32) -> Option<&Member> {
@@ -159,14 +160,32 @@ fn words(members: &[Member]) -> Box<[Word]> {
     words.into()
 }
 
-/// How high a target stands with a client: both halves of a product, as foldhash mixes.
+/// What sets a target apart in every client's order.
+const fn salt(member: &Member) -> u64 {
+    (member.idx.index() as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+/// How high a target stands with a client, by both halves of a product, as foldhash mixes; the low bits are its place in the pool.
 #[inline]
-fn rank(client: u64, target: u32) -> u64 {
-    let salt = u64::from(target)
-        .wrapping_add(1)
-        .wrapping_mul(0x9e37_79b9_7f4a_7c15);
+fn rank(client: u64, salt: u64, place: u64) -> u64 {
     let product = u128::from(client ^ salt) * 0xa076_1d64_78bd_642f;
-    (product >> 64) as u64 ^ product as u64
+    ((product >> 64) as u64 ^ product as u64) & !PLACE | place
+}
+
+/// The highest rank of all, in four strands: in one, each comparison would wait for the last one's result.
+fn highest_rank(client: u64, salts: &[u64]) -> u64 {
+    let (fours, rest) = salts.as_chunks::<4>();
+    let mut strands = [0; 4];
+    let mut place = 0;
+    for four in fours {
+        for (highest, salt) in strands.iter_mut().zip(four) {
+            *highest = rank(client, *salt, place).max(*highest);
+            place += 1;
+        }
+    }
+    let rest = rest.iter().zip(place..);
+    let rest = rest.map(|(salt, place)| rank(client, *salt, place));
+    rest.chain(strands).fold(0, u64::max)
 }
 
 impl Member {
@@ -181,6 +200,8 @@ impl Member {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use proptest::collection::btree_set;
     use proptest::prelude::*;
 
@@ -196,6 +217,7 @@ mod tests {
         Pool {
             is_sticky,
             words: words(&members),
+            salts: members.iter().map(salt).collect(),
             members,
             registered: HashSet::default(),
         }
@@ -233,7 +255,9 @@ mod tests {
             let health = Health::default();
             let pool = pool(true, members.iter().copied());
             let mut order: Vec<_> = members.iter().copied().collect();
-            order.sort_by_key(|index| std::cmp::Reverse(rank(client, *index)));
+            let ranks = (0..).zip(&pool.salts).map(|(place, salt)| rank(client, *salt, place));
+            let ranks: BTreeMap<_, _> = members.iter().copied().zip(ranks).collect();
+            order.sort_by_key(|index| std::cmp::Reverse(ranks.get(index)));
             for index in &order {
                 prop_assert_eq!(chosen(&pool, &health, client), Some(*index));
                 health.set(TargetIdx::new(*index, 0), false);
