@@ -11,6 +11,7 @@ mod lifecycle;
 mod protocols;
 mod proxy;
 mod rules;
+mod saas;
 mod site;
 mod syscalls;
 mod traffic;
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         proxy::tests(),
         checksums::tests(),
         rules::tests(),
+        saas::tests(),
         hostile::tests(),
         lifecycle::tests(),
         cli::tests(),

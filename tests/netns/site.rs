@@ -80,10 +80,7 @@ impl Site {
 
     /// The example template, with this site's namespaces.
     pub fn template(&self) -> Template {
-        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/resource-endpoint.yaml");
-        let text = fs::read_to_string(&example)
-            .unwrap_or_else(|error| panic!("{}: {error}", example.display()));
-        Template(text)
+        Template::example("resource-endpoint.yaml")
             .edit("Namespace: ec2-a", &format!("Namespace: {}", self.a))
             .edit("Namespace: ec2-b", &format!("Namespace: {}", self.b))
     }
@@ -363,7 +360,7 @@ impl Site {
     }
 
     fn nginx_with(&mut self, namespace: &str, listen: &str, hello: &str) -> Result<()> {
-        let dir = self.dir.path().join("nginx");
+        let dir = self.dir.path().join(format!("nginx-{namespace}"));
         let files = self.files();
         fs::create_dir_all(&files)?;
         fs::create_dir_all(&dir)?;
@@ -499,6 +496,15 @@ impl Drop for Site {
 pub struct Template(pub String);
 
 impl Template {
+    /// One of `examples/`.
+    pub fn example(name: &str) -> Self {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("examples")
+            .join(name);
+        let text = fs::read_to_string(&path);
+        Self(text.unwrap_or_else(|error| panic!("{}: {error}", path.display())))
+    }
+
     /// Replaces `from`, which must stand there exactly once: an edit that does nothing would test nothing.
     pub fn edit(self, from: &str, to: &str) -> Self {
         assert_eq!(

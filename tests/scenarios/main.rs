@@ -8,6 +8,7 @@ mod hostile;
 mod proxy;
 mod races;
 mod rows;
+mod saas;
 mod scale;
 mod streams;
 mod tcp;
