@@ -99,7 +99,7 @@ const LAYERS: &[Layer] = &[
             "dataplane::Idx",
             "dataplane::IdxAllocator",
         ],
-        packages: Some(&["ipnet", "serde", "thiserror", "tracing"]),
+        packages: Some(&["ipnet", "serde", "serde_json", "thiserror", "tracing"]),
         not_std: WORLD,
     },
     Layer {

@@ -347,6 +347,17 @@ impl Mint {
 
     /// A fresh id for the object that `owner` calls `token`.
     pub(super) fn mint<I: Id>(&mut self, owner: &Owner, token: &str) -> I {
+        let id = self.next::<I>(owner, token);
+        let digits = id.digits();
+        self.owners
+            .insert((I::PREFIX, digits), (owner.clone(), token.to_owned()));
+        self.tokens
+            .insert((owner.clone(), I::PREFIX, token.to_owned()), digits);
+        id
+    }
+
+    /// The id that [`mint`](Self::mint) will give.
+    pub(super) fn next<I: Id>(&self, owner: &Owner, token: &str) -> I {
         // The stack counts always, so that an id does not depend on which other stacks there are.
         let parts = [owner.account_id(), owner.region(), I::PREFIX, token];
         let parts: Vec<_> = parts.into_iter().chain(owner.stack()).collect();
@@ -356,10 +367,6 @@ impl Mint {
             seed.push(b'+');
             digits = Digits::hashed(&seed);
         }
-        self.owners
-            .insert((I::PREFIX, digits), (owner.clone(), token.to_owned()));
-        self.tokens
-            .insert((owner.clone(), I::PREFIX, token.to_owned()), digits);
         I::from_digits(digits)
     }
 

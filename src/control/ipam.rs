@@ -26,6 +26,8 @@ pub(super) enum Unavailable {
 pub(super) struct AddressPool {
     range: Ipv4Net,
     taken: BTreeMap<u32, NetworkInterfaceId>,
+    /// Kept for these interfaces, which had them before and are still to be made.
+    kept: BTreeMap<u32, NetworkInterfaceId>,
     /// Below it nothing is free.
     lowest: u32,
     /// Above it nothing is free.
@@ -41,6 +43,7 @@ impl AddressPool {
         Self {
             range,
             taken: BTreeMap::new(),
+            kept: BTreeMap::new(),
             lowest: u32::from(range.network()).saturating_add(RESERVED_FIRST),
             highest: u32::from(range.broadcast()).saturating_sub(RESERVED_LAST),
         }
@@ -58,8 +61,19 @@ impl AddressPool {
         self.capacity().saturating_sub(self.taken.len() as u32)
     }
 
-    /// Can this one be had?
-    pub(super) fn check(&self, address: Ipv4Addr) -> Result<(), Unavailable> {
+    /// Keeps `address` for an interface that had it before; one that is not of this subnet any more is not kept.
+    pub(super) fn keep(&mut self, address: Ipv4Addr, interface: NetworkInterfaceId) {
+        if self.check(address, interface).is_ok() {
+            self.kept.insert(u32::from(address), interface);
+        }
+    }
+
+    /// Can this interface have this one?
+    pub(super) fn check(
+        &self,
+        address: Ipv4Addr,
+        interface: NetworkInterfaceId,
+    ) -> Result<(), Unavailable> {
         if !self.range.contains(&address) {
             return Err(Unavailable::Outside);
         }
@@ -71,31 +85,56 @@ impl AddressPool {
             _ if address == self.range.broadcast() => Some("broadcast"),
             _ => None,
         };
-        match (reserved, self.taken.get(&u32::from(address))) {
+        let address = u32::from(address);
+        let other = self.kept.get(&address).filter(|by| **by != interface);
+        match (reserved, self.taken.get(&address).or(other)) {
             (Some(purpose), _) => Err(Unavailable::Reserved(purpose)),
             (None, Some(by)) => Err(Unavailable::Taken(*by)),
             (None, None) => Ok(()),
         }
     }
 
-    /// The free address that automatic assignment takes next.
-    pub(super) fn lowest_free(&self) -> Option<Ipv4Addr> {
-        (self.lowest..=self.highest)
-            .find(|address| !self.taken.contains_key(address))
+    /// The free address that automatic assignment takes next: the one kept for this interface, or else the lowest.
+    pub(super) fn lowest_free(&self, interface: NetworkInterfaceId) -> Option<Ipv4Addr> {
+        let kept = self.kept_for(interface).next();
+        kept.or_else(|| (self.lowest..=self.highest).find(|address| self.is_free(*address)))
             .map(Ipv4Addr::from)
     }
 
-    /// `count` free addresses from the subnet's end, ascending, contiguous where they can be. A resource gateway's
-    /// block stands there so as to leave the low addresses, which people choose, to instances.
-    pub(super) fn block(&self, count: usize) -> Option<Vec<Ipv4Addr>> {
+    /// `count` free addresses, ascending: those kept for this interface, if they are so many, or else from the subnet's end,
+    /// contiguous where they can be. A resource gateway's block stands there so as to leave the low addresses, which
+    /// people choose, to instances.
+    pub(super) fn block(
+        &self,
+        count: usize,
+        interface: NetworkInterfaceId,
+    ) -> Option<Vec<Ipv4Addr>> {
+        if self.kept_for(interface).count() == count {
+            return Some(self.kept_for(interface).map(Ipv4Addr::from).collect());
+        }
         let mut block: Vec<_> = (self.lowest..=self.highest)
             .rev()
-            .filter(|address| !self.taken.contains_key(address))
+            .filter(|address| self.is_free(*address))
             .take(count)
             .map(Ipv4Addr::from)
             .collect();
         block.reverse();
         (block.len() == count).then_some(block)
+    }
+
+    /// Keeps nothing any more.
+    pub(super) fn release_kept(&mut self) {
+        self.kept.clear();
+    }
+
+    fn is_free(&self, address: u32) -> bool {
+        !self.taken.contains_key(&address) && !self.kept.contains_key(&address)
+    }
+
+    /// What is kept for this interface, ascending.
+    fn kept_for(&self, interface: NetworkInterfaceId) -> impl Iterator<Item = u32> {
+        let kept = self.kept.iter().filter(move |(_, by)| **by == interface);
+        kept.map(|(address, _)| *address)
     }
 
     /// Takes `address` back.
@@ -109,6 +148,7 @@ impl AddressPool {
 
     /// Gives `address`, which [`check`](Self::check) found free, to `by`.
     pub(super) fn claim(&mut self, address: Ipv4Addr, by: NetworkInterfaceId) {
+        self.kept.remove(&u32::from(address));
         self.taken.insert(u32::from(address), by);
         while self.lowest < self.highest && self.taken.contains_key(&self.lowest) {
             self.lowest += 1;
@@ -152,12 +192,21 @@ mod tests {
             (15, "broadcast"),
         ] {
             let address = Ipv4Addr::new(172, 18, 1, last);
-            assert_eq!(pool.check(address), Err(Unavailable::Reserved(purpose)));
+            assert_eq!(
+                pool.check(address, eni()),
+                Err(Unavailable::Reserved(purpose))
+            );
         }
-        assert_eq!(pool.check(ip("172.18.1.16")), Err(Unavailable::Outside));
-        assert_eq!(pool.check(ip("172.18.0.255")), Err(Unavailable::Outside));
-        assert_eq!(pool.check(ip("172.18.1.4")), Ok(()));
-        assert_eq!(pool.check(ip("172.18.1.14")), Ok(()));
+        assert_eq!(
+            pool.check(ip("172.18.1.16"), eni()),
+            Err(Unavailable::Outside)
+        );
+        assert_eq!(
+            pool.check(ip("172.18.0.255"), eni()),
+            Err(Unavailable::Outside)
+        );
+        assert_eq!(pool.check(ip("172.18.1.4"), eni()), Ok(()));
+        assert_eq!(pool.check(ip("172.18.1.14"), eni()), Ok(()));
         assert_eq!((pool.capacity(), pool.free()), (11, 11));
     }
 
@@ -166,11 +215,11 @@ mod tests {
         let mut pool = pool("172.18.1.0/28");
         pool.claim(ip("172.18.1.5"), eni());
         pool.claim(ip("172.18.1.13"), eni());
-        assert_eq!(pool.lowest_free(), Some(ip("172.18.1.4")));
+        assert_eq!(pool.lowest_free(eni()), Some(ip("172.18.1.4")));
         pool.claim(ip("172.18.1.4"), eni());
-        assert_eq!(pool.lowest_free(), Some(ip("172.18.1.6")));
+        assert_eq!(pool.lowest_free(eni()), Some(ip("172.18.1.6")));
         assert_eq!(
-            pool.block(3),
+            pool.block(3, eni()),
             Some(vec![
                 ip("172.18.1.11"),
                 ip("172.18.1.12"),
@@ -178,9 +227,30 @@ mod tests {
             ])
         );
         assert_eq!(pool.free(), 8);
-        assert!(pool.block(8).is_some());
-        assert_eq!(pool.block(9), None);
-        assert_eq!(pool.check(ip("172.18.1.5")), Err(Unavailable::Taken(eni())));
+        assert!(pool.block(8, eni()).is_some());
+        assert_eq!(pool.block(9, eni()), None);
+        assert_eq!(
+            pool.check(ip("172.18.1.5"), eni()),
+            Err(Unavailable::Taken(eni()))
+        );
+    }
+
+    #[test]
+    fn what_is_kept_goes_to_its_interface_only() {
+        let owner = Owner::new("000000000000", "ap-northeast-1").unwrap();
+        let (mine, other): (_, NetworkInterfaceId) = (eni(), Mint::default().mint(&owner, "y"));
+        let mut pool = pool("172.18.1.0/28");
+        let kept = ["172.18.1.4", "172.18.1.7", "172.18.1.14"].map(ip);
+        kept.iter().for_each(|address| pool.keep(*address, mine));
+        pool.keep(ip("10.0.0.1"), mine);
+        assert_eq!(pool.lowest_free(other), Some(ip("172.18.1.5")));
+        assert_eq!(pool.block(1, other), Some(vec![ip("172.18.1.13")]));
+        assert_eq!(pool.check(kept[1], other), Err(Unavailable::Taken(mine)));
+        assert_eq!(pool.check(kept[1], mine), Ok(()));
+        assert_eq!(pool.lowest_free(mine), Some(kept[0]));
+        assert_eq!(pool.block(3, mine), Some(kept.to_vec()));
+        pool.release_kept();
+        assert_eq!(pool.lowest_free(other), Some(kept[0]));
     }
 
     #[derive(Clone, Debug)]
@@ -215,19 +285,19 @@ mod tests {
                 let free = size - 5 - given.len() as u32;
                 let addresses = match step {
                     Step::Lowest => {
-                        let lowest = pool.lowest_free();
+                        let lowest = pool.lowest_free(eni());
                         prop_assert_eq!(lowest.is_some(), free > 0);
                         lowest.into_iter().collect()
                     }
                     Step::Block(count) => {
-                        let block = pool.block(count);
+                        let block = pool.block(count, eni());
                         prop_assert_eq!(block.is_some(), free as usize >= count);
                         block.unwrap_or_default()
                     }
                     Step::Chosen(offset) => {
                         let address = Ipv4Addr::from(base + offset);
                         let usable = (4..size - 1).contains(&offset) && !given.contains(&offset);
-                        prop_assert_eq!(pool.check(address).is_ok(), usable);
+                        prop_assert_eq!(pool.check(address, eni()).is_ok(), usable);
                         usable.then_some(address).into_iter().collect()
                     }
                     Step::Release(offset) => {

@@ -14,8 +14,10 @@ mod ipam;
 pub mod lifecycle;
 pub mod model;
 mod parse;
+mod plan;
 mod state;
 mod store;
+mod successor;
 
 pub use command::{Command, Created};
 pub use compile::compile;
@@ -23,6 +25,7 @@ pub use error::{ControlError, ControlErrors, Named};
 pub use id::Owner;
 pub use lifecycle::{ServiceState, State};
 pub use model::*;
+pub use plan::{Change, ChangeAction, PropertyChange, plan};
 pub use state::ControlState;
 
 #[cfg(test)]

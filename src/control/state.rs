@@ -7,8 +7,8 @@ use super::command::{Command, Created};
 use super::error::{ControlError, ControlErrors, Named};
 use super::id::*;
 use super::model::*;
-use super::store::Store;
-use crate::dataplane::IdxAllocator;
+use super::store::{Places, Store};
+use super::successor::Predecessor;
 use crate::dataplane::config::{self, EniIdx};
 
 /// Every object of every account in one region.
@@ -40,19 +40,21 @@ pub struct ControlState {
     pub(super) now: Duration,
     /// What has happened to endpoints, until somebody asks.
     pub(super) events: Vec<ConnectionEvent>,
+    /// While it is being made as the successor of another: what that one had.
+    pub(super) predecessor: Predecessor,
 }
 
 /// The places of the data plane's tables that are in use.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Indices {
-    pub(super) vpcs: IdxAllocator<config::Vpc>,
-    pub(super) enis: IdxAllocator<config::Interface>,
-    pub(super) groups: IdxAllocator<config::SecurityGroup>,
-    pub(super) resources: IdxAllocator<config::Resource>,
-    pub(super) load_balancers: IdxAllocator<config::LoadBalancer>,
-    pub(super) listeners: IdxAllocator<config::Listener>,
-    pub(super) target_groups: IdxAllocator<config::TargetGroup>,
-    pub(super) targets: IdxAllocator<config::Target>,
+    pub(super) vpcs: Places<VpcId, config::Vpc>,
+    pub(super) enis: Places<NetworkInterfaceId, config::Interface>,
+    pub(super) groups: Places<SecurityGroupId, config::SecurityGroup>,
+    pub(super) resources: Places<ResourceConfigurationId, config::Resource>,
+    pub(super) load_balancers: Places<LoadBalancerId, config::LoadBalancer>,
+    pub(super) listeners: Places<ListenerId, config::Listener>,
+    pub(super) target_groups: Places<TargetGroupId, config::TargetGroup>,
+    pub(super) targets: Places<(TargetGroupId, TargetId, u16), config::Target>,
 }
 
 impl ControlState {
@@ -82,6 +84,7 @@ impl ControlState {
             target_group_names: HashMap::new(),
             now: Duration::ZERO,
             events: Vec::new(),
+            predecessor: Predecessor::default(),
         }
     }
 

@@ -153,7 +153,7 @@ impl<K, V> Default for Table<K, V> {
 }
 
 /// Hands out the indices of one table and takes them back.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct IdxAllocator<T> {
     next: u32,
     free: Vec<(u32, u32)>,
@@ -186,6 +186,17 @@ impl<T> IdxAllocator<T> {
     pub fn release(&mut self, idx: Idx<T>) {
         self.free
             .push((idx.index(), idx.generation().wrapping_add(1)));
+    }
+}
+
+// Not derived: what is indexed need not be cloned.
+impl<T> Clone for IdxAllocator<T> {
+    fn clone(&self) -> Self {
+        Self {
+            next: self.next,
+            free: self.free.clone(),
+            of: PhantomData,
+        }
     }
 }
 

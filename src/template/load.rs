@@ -19,6 +19,43 @@ use crate::control::{ControlState, Owner};
 /// # Errors
 /// All errors of the first phase that has any.
 pub fn load(sources: &[Source], options: &Options) -> Result<Stacks, Diagnostics> {
+    load_into(sources, options, ControlState::new)
+}
+
+/// The templates of all stacks once more, some of them changed: what is to take the place of `running`, which was made of
+/// `base` by what has happened since; and the base of the next time. `renews` says whose objects are as their template
+/// says, whatever has happened to them.
+///
+/// # Errors
+/// As [`load`]; or what is asked for is not allowed in the state in which something is.
+pub fn succeed(
+    sources: &[Source],
+    options: &Options,
+    running: &ControlState,
+    base: &ControlState,
+    renews: impl Fn(&Owner) -> bool,
+) -> Result<(Stacks, ControlState), Diagnostics> {
+    let region = Some(running.owner().region().to_owned());
+    let options = Options {
+        region,
+        ..options.clone()
+    };
+    let next_base = load_into(sources, &options, |_| {
+        ControlState::successor(running, None)
+    })?
+    .state;
+    let begin = |_| ControlState::successor(running, Some(&next_base));
+    let mut next = load_into(sources, &options, begin)?;
+    let succeeded = next.state.succeed(running, base, renews);
+    succeeded.map_err(|errors| Diagnostics::whole("", &errors.to_string()))?;
+    Ok((next, next_base))
+}
+
+fn load_into(
+    sources: &[Source],
+    options: &Options,
+    begin: impl FnOnce(Owner) -> ControlState,
+) -> Result<Stacks, Diagnostics> {
     let mut beside = Report::new("", "");
     let reports = sources.iter().map(|s| Report::new(s.name, s.text));
     let mut reports: Vec<_> = reports.collect();
@@ -32,7 +69,7 @@ pub fn load(sources: &[Source], options: &Options) -> Result<Stacks, Diagnostics
         return Err(Diagnostics::whole("", "the templates have no owner"));
     };
 
-    let mut state = ControlState::new(owner);
+    let mut state = begin(owner);
     let stacks = sources.iter().zip(prepared).zip(&mut reports).enumerate();
     let mut loaders: Vec<_> = stacks
         .map(|(place, ((source, prepared), report))| Loader::new(place, source, prepared, report))

@@ -33,7 +33,7 @@ mod types;
 mod zones;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Position};
-pub use load::load;
+pub use load::{load, succeed};
 pub use notes::Note;
 pub use parse::MAX_BYTES;
 

@@ -54,7 +54,7 @@ impl ControlState {
         };
         let (groups, private_ip_address, namespace) = (
             self.groups_for(vpc, &command.security_group_ids, &subnet_name),
-            self.choose_address(subnet, given, property),
+            self.choose_address(subnet, &token, given, property),
             self.namespace(command.namespace, &command.tags, &token),
         )
             .all()?;

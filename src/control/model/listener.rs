@@ -75,7 +75,7 @@ impl ControlState {
         let id: ListenerId = self.mint.mint(&self.owner, &command.client_token);
         let listener = Listener {
             id,
-            idx: self.indices.listeners.allocate(),
+            idx: self.indices.listeners.allocate(id),
             listener_arn: self.owner.arn(
                 "elasticloadbalancing",
                 &format!("listener/{full_name}/{id}"),

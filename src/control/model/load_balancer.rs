@@ -104,7 +104,8 @@ impl ControlState {
             ),
             self.groups_of(vpc, &command.security_groups, &vpc_name, "SecurityGroups"),
             settings(&command).and_then(|settings| {
-                let places = self.node_places(vpc, place, &given, settings.secondary_ips)?;
+                let token = &command.client_token;
+                let places = self.node_places(vpc, token, place, &given, settings.secondary_ips)?;
                 Ok((settings, places))
             }),
         )
@@ -125,7 +126,7 @@ impl ControlState {
         self.load_balancer_names.insert(self.owner.named(&name), id);
         let load_balancer = LoadBalancer {
             id,
-            idx: self.indices.load_balancers.allocate(),
+            idx: self.indices.load_balancers.allocate(id),
             load_balancer_arn: self.owner.arn(
                 "elasticloadbalancing",
                 &format!("loadbalancer/net/{name}/{id}"),
@@ -264,6 +265,7 @@ impl ControlState {
     fn node_places(
         &self,
         vpc: &Vpc,
+        token: &str,
         place: SubnetsOf,
         given: &[SubnetMapping],
         secondary_ips: u8,
@@ -277,8 +279,9 @@ impl ControlState {
                     Some(_) => format!("SubnetMappings.{index}.PrivateIPv4Address"),
                     None => place.item(index),
                 };
-                let primary = self.choose_address(subnet, chosen, &property)?;
-                let addresses = self.node_addresses(subnet, primary, secondary_ips, &property)?;
+                let primary = self.choose_address(subnet, token, chosen, &property)?;
+                let addresses =
+                    self.node_addresses(subnet, token, primary, secondary_ips, &property)?;
                 Ok(Place::new(subnet, addresses))
             },
         ))
@@ -287,12 +290,14 @@ impl ControlState {
     fn node_addresses(
         &self,
         subnet: &Subnet,
+        token: &str,
         primary: Ipv4Addr,
         secondary_ips: u8,
         property: &str,
     ) -> Result<Vec<Ipv4Addr>, ControlError> {
         let count = usize::from(secondary_ips) + 1;
-        let block = subnet.addresses.block(count);
+        let interface = self.interface_in(subnet, token);
+        let block = subnet.addresses.block(count, interface);
         let block = block.ok_or_else(|| self.exhausted(subnet, count, property))?;
         let secondary = block
             .into_iter()

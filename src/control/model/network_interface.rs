@@ -121,10 +121,15 @@ impl SubnetsOf {
     }
 }
 
+/// The token of a holder's interface in a subnet.
+fn token(holder: &str, subnet_id: SubnetId) -> String {
+    format!("{holder}/{subnet_id}")
+}
+
 impl ControlState {
     /// Makes an interface of `holder` at `place`.
     pub(super) fn place(&mut self, holder: &Holder, place: Place) -> NetworkInterfaceId {
-        let token = format!("{}/{}", holder.token, place.subnet_id);
+        let token = token(holder.token, place.subnet_id);
         let network_interface_id = self.mint.mint(&self.owner, &token);
         if let Some(subnet) = self.subnets.find_mut(&place.subnet_id) {
             for address in &place.addresses {
@@ -133,7 +138,7 @@ impl ControlState {
         }
         let interface = NetworkInterface {
             network_interface_id,
-            idx: self.indices.enis.allocate(),
+            idx: self.indices.enis.allocate(network_interface_id),
             vpc_id: place.vpc_id,
             subnet_id: place.subnet_id,
             availability_zone: place.availability_zone,
@@ -166,29 +171,42 @@ impl ControlState {
 
     /// An interface as messages name it.
     pub(super) fn interface_name(&self, id: NetworkInterfaceId) -> String {
-        match self.network_interface(&id) {
-            Some(interface) => format!("{id}, {}", interface.description),
+        let interface = self.network_interface(&id);
+        let description = interface.map(|interface| interface.description.as_str());
+        match description.or_else(|| self.predecessor.description(id)) {
+            Some(description) => format!("{id}, {description}"),
             None => id.to_string(),
         }
     }
 
-    /// The address that an interface is to have: the one given as `property`, or else the lowest free.
+    /// The interface that [`place`](Self::place) will make in this subnet for the holder with this token.
+    pub(super) fn interface_in(&self, subnet: &Subnet, holder: &str) -> NetworkInterfaceId {
+        self.mint
+            .next(&self.owner, &token(holder, subnet.subnet_id))
+    }
+
+    /// The address that the interface of the holder with this token is to have: the one given as `property`, or else a free one.
     pub(super) fn choose_address(
         &self,
         subnet: &Subnet,
+        holder: &str,
         given: Option<&str>,
         property: &str,
     ) -> Result<Ipv4Addr, ControlError> {
+        let interface = self.interface_in(subnet, holder);
         let Some(given) = given else {
             return subnet
                 .addresses
-                .lowest_free()
+                .lowest_free(interface)
                 .ok_or_else(|| self.exhausted(subnet, 1, property));
         };
         let address = parse::ipv4_address(property, given)?;
-        match subnet.addresses.check(address) {
+        match subnet.addresses.check(address, interface) {
             Ok(()) => Ok(address),
-            Err(why) => Err(self.unavailable(subnet, address, why, property)),
+            Err(why) => {
+                let free = subnet.addresses.lowest_free(interface);
+                Err(self.unavailable(subnet, address, free, why, property))
+            }
         }
     }
 
@@ -207,11 +225,11 @@ impl ControlState {
         &self,
         subnet: &Subnet,
         given: Ipv4Addr,
+        free: Option<Ipv4Addr>,
         why: Unavailable,
         property: &str,
     ) -> ControlError {
         let property = property.to_owned();
-        let free = subnet.addresses.lowest_free();
         let range = subnet.cidr_block;
         let subnet = self.named_subnet(subnet.subnet_id);
         match why {

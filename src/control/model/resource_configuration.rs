@@ -85,7 +85,7 @@ impl ControlState {
             .insert(self.owner.named(&command.name), id);
         let configuration = ResourceConfiguration {
             id,
-            idx: self.indices.resources.allocate(),
+            idx: self.indices.resources.allocate(id),
             arn: self
                 .owner
                 .arn("vpc-lattice", &format!("resourceconfiguration/{id}")),

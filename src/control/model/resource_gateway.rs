@@ -162,7 +162,8 @@ impl ControlState {
         let count = usize::from(per_eni);
         let places = subnets.iter().enumerate().map(|(index, subnet)| {
             let property = parse::item("SubnetIds", index);
-            match subnet.addresses.block(count) {
+            let interface = self.interface_in(subnet, &command.client_token);
+            match subnet.addresses.block(count, interface) {
                 Some(block) => Ok(Place::new(subnet, block)),
                 None => Err(self.exhausted(subnet, count, &property)),
             }

@@ -201,9 +201,10 @@ impl ControlState {
             description: None,
             is_default: true,
         });
+        let group_id = self.mint.mint(&self.owner, token);
         SecurityGroup {
-            group_id: self.mint.mint(&self.owner, token),
-            idx: self.indices.groups.allocate(),
+            group_id,
+            idx: self.indices.groups.allocate(group_id),
             group_name: String::new(),
             description: String::new(),
             vpc_id,

@@ -56,17 +56,17 @@ impl ControlState {
             self.zone(command.availability_zone),
         )
             .all()?;
+        let subnet_id = self.mint.mint(&self.owner, &token);
         let subnet = Subnet {
-            subnet_id: self.mint.mint(&self.owner, &token),
+            subnet_id,
             vpc_id: command.vpc_id,
             owner_id: self.owner.account_id().to_owned(),
             cidr_block,
             availability_zone,
             tags: command.tags,
             client_token: token,
-            addresses: AddressPool::new(cidr_block),
+            addresses: self.predecessor.addresses(subnet_id, cidr_block),
         };
-        let subnet_id = subnet.subnet_id;
         if let Some(vpc) = self.vpcs.find_mut(&subnet.vpc_id) {
             vpc.subnets.insert(cidr_block.network(), subnet_id);
         }

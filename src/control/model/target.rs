@@ -30,7 +30,7 @@ pub struct Target {
 }
 
 /// What a target is registered by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TargetId {
     /// An instance; its address is the target's.
     Instance(InstanceId),
@@ -91,7 +91,10 @@ impl ControlState {
             match known {
                 Some(known) => known.draining_since = None,
                 None => group.targets.push(Target {
-                    idx: self.indices.targets.allocate(),
+                    idx: self
+                        .indices
+                        .targets
+                        .allocate((group_id, target.id, target.port)),
                     id: target.id,
                     port: target.port,
                     address: target.address,

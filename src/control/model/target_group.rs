@@ -140,7 +140,7 @@ impl ControlState {
         self.target_group_names.insert(self.owner.named(&name), id);
         let target_group = TargetGroup {
             id,
-            idx: self.indices.target_groups.allocate(),
+            idx: self.indices.target_groups.allocate(id),
             target_group_arn: self
                 .owner
                 .arn("elasticloadbalancing", &format!("targetgroup/{name}/{id}")),

@@ -60,7 +60,7 @@ impl ControlState {
         let default = self.default_group(vpc_id, &token);
         let vpc = Vpc {
             vpc_id,
-            idx: self.indices.vpcs.allocate(),
+            idx: self.indices.vpcs.allocate(vpc_id),
             owner_id: self.owner.account_id().to_owned(),
             cidr_block,
             default_security_group: default.group_id,

@@ -162,12 +162,12 @@ impl ControlState {
         let stays = |subnet: &Subnet| endpoint.subnet_ids.contains(&subnet.subnet_id);
         let (groups, chosen, subnets) = (
             self.groups_of(vpc, &group_ids, &vpc_name, "SecurityGroupIds"),
-            self.chosen(&subnet_ids, &command.addresses),
+            self.chosen(&endpoint.client_token, &subnet_ids, &command.addresses),
             self.endpoint_subnets(vpc, &subnet_ids, endpoint.destination),
         )
             .all()?;
         let fresh = subnets.into_iter().enumerate().filter(|(_, s)| !stays(s));
-        let places = self.endpoint_places(fresh, &chosen)?;
+        let places = self.endpoint_places(&endpoint.client_token, fresh, &chosen)?;
 
         let (token, old) = (
             endpoint.client_token.clone(),
@@ -275,8 +275,10 @@ impl ControlState {
                 property: SERVICE.to_owned(),
                 wanted: "an endpoint of type Interface leads to an endpoint service",
             })?;
+        let id = self.mint.next(&self.owner, &command.client_token);
         let service = self.service_named(name).filter(|service| {
-            service.admits(principal) && service.state == ServiceState::Available
+            let may_ask = service.admits(principal) && service.state == ServiceState::Available;
+            may_ask || self.predecessor.has_endpoint(id)
         });
         match service {
             Some(service) => Ok((
@@ -307,9 +309,16 @@ impl ControlState {
                 self.check_zones(&subnets, asked.0)?;
                 Ok((principal, asked, subnets))
             });
-        let ((principal, asked, subnets), chosen) =
-            (subnets, self.chosen(subnet_ids, &command.addresses)).all()?;
-        let places = self.endpoint_places(subnets.into_iter().enumerate(), &chosen)?;
+        let ((principal, asked, subnets), chosen) = (
+            subnets,
+            self.chosen(&command.client_token, subnet_ids, &command.addresses),
+        )
+            .all()?;
+        let places = self.endpoint_places(
+            &command.client_token,
+            subnets.into_iter().enumerate(),
+            &chosen,
+        )?;
         Ok((principal, asked, places))
     }
 
@@ -328,6 +337,7 @@ impl ControlState {
     /// A place in each of these subnets, at the chosen address or else at a free one.
     fn endpoint_places<'s>(
         &self,
+        token: &str,
         subnets: impl Iterator<Item = (usize, &'s Subnet)>,
         chosen: &[(SubnetId, Ipv4Addr)],
     ) -> Result<Vec<Place>, ControlErrors> {
@@ -335,7 +345,10 @@ impl ControlState {
             let mut chosen = chosen.iter();
             let address = match chosen.find(|(subnet_id, _)| *subnet_id == subnet.subnet_id) {
                 Some((_, address)) => *address,
-                None => self.choose_address(subnet, None, &parse::item("SubnetIds", index))?,
+                None => {
+                    let property = parse::item("SubnetIds", index);
+                    self.choose_address(subnet, token, None, &property)?
+                }
             };
             Ok::<_, ControlError>(Place::new(subnet, vec![address]))
         }))
@@ -409,6 +422,7 @@ impl ControlState {
     /// The chosen addresses: each free, in the endpoint's own subnets, and one in each at most.
     fn chosen(
         &self,
+        token: &str,
         subnet_ids: &[SubnetId],
         chosen: &Addresses,
     ) -> Result<Vec<(SubnetId, Ipv4Addr)>, ControlErrors> {
@@ -434,7 +448,7 @@ impl ControlState {
                         });
                     }
                     let subnet = self.subnets.require(*subnet_id, property.as_str())?;
-                    let address = self.choose_address(subnet, Some(given), &property)?;
+                    let address = self.choose_address(subnet, token, Some(given), &property)?;
                     Ok((*subnet_id, address))
                 }),
         )

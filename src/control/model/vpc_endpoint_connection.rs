@@ -61,6 +61,27 @@ impl ConnectionEventKind {
     }
 }
 
+impl ConnectionEvent {
+    fn new(kind: ConnectionEventKind, endpoint: &VpcEndpoint, at: Duration) -> Self {
+        Self {
+            kind,
+            at,
+            vpc_endpoint_id: endpoint.vpc_endpoint_id,
+            vpc_endpoint_owner: endpoint.owner_id.clone(),
+            service_id: endpoint.service_id(),
+            state: endpoint.state,
+        }
+    }
+
+    /// That of an endpoint which is gone.
+    pub(in crate::control) fn deleted(endpoint: &VpcEndpoint, at: Duration) -> Self {
+        Self {
+            state: State::Deleted,
+            ..Self::new(ConnectionEventKind::Delete, endpoint, at)
+        }
+    }
+}
+
 impl ControlState {
     pub(in crate::control) fn accept_vpc_endpoint_connections(
         &mut self,
@@ -92,16 +113,18 @@ impl ControlState {
     ) -> Result<(), ControlErrors> {
         self.own(id, "VpcEndpointId")?;
         self.happen(id, Event::Delete)?;
-        let interfaces = self
-            .vpc_endpoint(&id)
-            .map(|e| e.network_interface_ids.clone());
-        for interface in interfaces.into_iter().flatten() {
+        self.happen(id, Event::Removed)?;
+        self.remove_vpc_endpoint(id);
+        Ok(())
+    }
+
+    /// Takes an endpoint and its interfaces away.
+    pub(in crate::control) fn remove_vpc_endpoint(&mut self, id: VpcEndpointId) {
+        let endpoint = self.vpc_endpoints.remove(&id);
+        for interface in endpoint.into_iter().flat_map(|e| e.network_interface_ids) {
             self.displace(interface);
         }
-        self.happen(id, Event::Removed)?;
-        self.vpc_endpoints.remove(&id);
         self.mint.release(id);
-        Ok(())
     }
 
     /// It is `now`, since the UNIX epoch: requests expire, targets have drained. When `now` will matter next.
@@ -134,7 +157,11 @@ impl ControlState {
     }
 
     /// Takes an endpoint to its next state, and remembers what happened.
-    pub(super) fn happen(&mut self, id: VpcEndpointId, event: Event) -> Result<(), ControlError> {
+    pub(in crate::control) fn happen(
+        &mut self,
+        id: VpcEndpointId,
+        event: Event,
+    ) -> Result<(), ControlError> {
         let state = self.endpoint_after(id, event)?;
         if let Some(endpoint) = self.vpc_endpoints.find_mut(&id) {
             endpoint.state = state;
@@ -152,7 +179,7 @@ impl ControlState {
     }
 
     /// What was being made of an accepted endpoint has been: the data plane takes a configuration up as a whole.
-    pub(super) fn provision(&mut self, id: VpcEndpointId) {
+    pub(in crate::control) fn provision(&mut self, id: VpcEndpointId) {
         let Some(endpoint) = self.vpc_endpoint(&id) else {
             return;
         };
@@ -176,14 +203,7 @@ impl ControlState {
 
     pub(super) fn remember(&mut self, id: VpcEndpointId, kind: ConnectionEventKind) {
         if let Some(endpoint) = self.vpc_endpoint(&id) {
-            let event = ConnectionEvent {
-                kind,
-                at: self.now,
-                vpc_endpoint_id: id,
-                vpc_endpoint_owner: endpoint.owner_id.clone(),
-                service_id: endpoint.service_id(),
-                state: endpoint.state,
-            };
+            let event = ConnectionEvent::new(kind, endpoint, self.now);
             self.events.push(event);
         }
     }

@@ -92,7 +92,7 @@ impl fmt::Display for Principal {
 
 impl VpcEndpointService {
     /// May `asking` ask for endpoints? Its own account always may.
-    pub(super) fn admits(&self, asking: &Principal) -> bool {
+    pub(in crate::control) fn admits(&self, asking: &Principal) -> bool {
         asking.account() == Some(&self.owner_id)
             || self.allowed_principals.iter().any(|p| p.admits(asking))
     }

@@ -1,0 +1,394 @@
+//! A template that is loaded again, changed, while what it made the first time runs: what stays, what goes, what was decided
+//! meanwhile.
+
+use std::time::Duration;
+
+use privlink::control::command::*;
+use privlink::control::{
+    ChangeAction, ConnectionEventKind, ControlState, NetworkInterface, Owner, State, TargetGroup,
+    VpcEndpoint, compile, plan,
+};
+use privlink::template::{Diagnostics, Options, Source, load, succeed};
+
+const PROVIDER: &str = include_str!("../examples/saas-provider.yaml");
+const CONSUMER: &str = include_str!("../examples/saas-consumer.yaml");
+
+/// What the daemon has: the state that runs, and what its templates alone would have made.
+struct Site {
+    running: ControlState,
+    base: ControlState,
+    provider: String,
+    consumer: String,
+}
+
+impl Site {
+    fn up() -> Self {
+        let (provider, consumer) = (PROVIDER.to_owned(), CONSUMER.to_owned());
+        let stacks = load(&sources(&provider, &consumer), &Options::default()).unwrap();
+        let base = stacks.state.clone();
+        let mut running = stacks.state;
+        running.take_events();
+        Self {
+            running,
+            base,
+            provider,
+            consumer,
+        }
+    }
+
+    /// The successor, with the stacks of these names applied.
+    fn next(&self, renewed: &[&str]) -> Result<(ControlState, ControlState), Diagnostics> {
+        let (next, base) = succeed(
+            &sources(&self.provider, &self.consumer),
+            &Options::default(),
+            &self.running,
+            &self.base,
+            |owner| owner.stack().is_some_and(|stack| renewed.contains(&stack)),
+        )?;
+        Ok((next.state, base))
+    }
+
+    /// Applies both templates as they are; what the plan says, a line for each change.
+    fn apply(&mut self) -> Vec<String> {
+        self.apply_only(&["provider", "consumer"])
+    }
+
+    fn apply_only(&mut self, renewed: &[&str]) -> Vec<String> {
+        let (next, base) = self.next(renewed).unwrap();
+        let changes = plan(&self.running, &next);
+        self.base = base;
+        self.running = next;
+        let line = |change: &privlink::control::Change| {
+            let action = match change.action {
+                ChangeAction::Add => '+',
+                ChangeAction::Modify => '~',
+                ChangeAction::Remove => '-',
+            };
+            let names = change
+                .properties
+                .iter()
+                .map(|property| property.name.as_str());
+            let names: Vec<_> = names.collect();
+            format!("{action}{} {}", change.logical_resource_id, names.join(","))
+                .trim_end()
+                .to_owned()
+        };
+        changes.iter().map(line).collect()
+    }
+
+    fn provider(&mut self, from: &str, to: &str) {
+        self.provider = changed(&self.provider, from, to);
+    }
+
+    fn consumer(&mut self, from: &str, to: &str) {
+        self.consumer = changed(&self.consumer, from, to);
+    }
+
+    fn endpoint(&self) -> &VpcEndpoint {
+        self.running.vpc_endpoints().next().expect("the endpoint")
+    }
+
+    fn group(&self) -> &TargetGroup {
+        self.running
+            .target_groups()
+            .next()
+            .expect("the target group")
+    }
+
+    fn interface(&self, of: &str) -> &NetworkInterface {
+        let mut interfaces = self.running.network_interfaces();
+        interfaces
+            .find(|interface| interface.description.contains(of))
+            .unwrap_or_else(|| panic!("no interface of {of}"))
+    }
+
+    #[track_caller]
+    fn execute_as(&mut self, account: &str, command: Command) {
+        let owner = Owner::new(account, self.running.owner().region()).unwrap();
+        self.running.act_as(owner);
+        self.running.execute(command).unwrap();
+        self.running.take_events();
+    }
+
+    fn accept(&mut self) {
+        let command = self.connections();
+        self.execute_as(PROVIDERS, Command::AcceptVpcEndpointConnections(command));
+        assert_eq!(self.endpoint().state, State::Available);
+    }
+
+    fn connections(&self) -> VpcEndpointConnections {
+        VpcEndpointConnections {
+            service_id: self.endpoint().service_id().unwrap(),
+            vpc_endpoint_ids: vec![self.endpoint().vpc_endpoint_id],
+        }
+    }
+
+    fn events(&mut self) -> Vec<(ConnectionEventKind, State)> {
+        let events = self.running.take_events();
+        events
+            .iter()
+            .map(|event| (event.kind, event.state))
+            .collect()
+    }
+}
+
+const PROVIDERS: &str = "111122223333";
+const CONSUMERS: &str = "444455556666";
+
+fn sources<'s>(provider: &'s str, consumer: &'s str) -> [Source<'s>; 2] {
+    [("provider", provider), ("consumer", consumer)]
+        .map(|(stack_name, text)| Source::new(stack_name, text, stack_name))
+}
+
+#[track_caller]
+fn changed(text: &str, from: &str, to: &str) -> String {
+    assert!(text.contains(from), "{from}");
+    text.replace(from, to)
+}
+
+/// An instance without a chosen address, before all others.
+const ANOTHER: (&str, &str) = (
+    "  Provider1:\n    Type: AWS::EC2::Instance\n",
+    "  Another:
+    Type: AWS::EC2::Instance
+    Metadata: {privlink: {Namespace: another}}
+    Properties: {SubnetId: !Ref SubnetC}
+
+  Provider1:
+    Type: AWS::EC2::Instance
+",
+);
+
+#[test]
+fn the_same_templates_again_change_nothing() {
+    let mut site = Site::up();
+    site.accept();
+    let before = format!("{:?}", compile(&site.running));
+    assert_eq!(site.apply(), Vec::<String>::new());
+    assert_eq!(format!("{:?}", compile(&site.running)), before);
+    assert_eq!(site.events(), []);
+}
+
+#[test]
+fn what_stays_keeps_its_place_and_its_automatic_address_whatever_comes_before_it() {
+    let mut site = Site::up();
+    site.accept();
+    let places = |site: &Site| {
+        let interfaces = site.running.network_interfaces();
+        let mut places: Vec<_> = interfaces
+            .filter(|interface| !interface.description.contains("Another"))
+            .map(|i| {
+                (
+                    i.network_interface_id,
+                    i.idx,
+                    i.private_ip_addresses.clone(),
+                )
+            })
+            .collect();
+        places.sort_by_key(|(id, ..)| *id);
+        places
+    };
+    let before = places(&site);
+    site.provider(ANOTHER.0, ANOTHER.1);
+    assert_eq!(site.apply(), ["+Another"]);
+    assert_eq!(places(&site), before);
+    let another = site.interface("Another").clone();
+    assert!(before.iter().all(|(_, idx, addresses)| {
+        *idx != another.idx && *addresses != another.private_ip_addresses
+    }));
+
+    site.provider(ANOTHER.1, ANOTHER.0);
+    assert_eq!(site.apply(), ["-Another"]);
+    site.provider(ANOTHER.0, ANOTHER.1);
+    site.apply();
+    let again = site.interface("Another").idx;
+    assert_eq!(
+        again.index(),
+        another.idx.index(),
+        "the place is free again"
+    );
+    assert_ne!(again.generation(), another.idx.generation());
+}
+
+#[test]
+fn an_address_of_something_that_stays_cannot_be_chosen_but_that_of_something_that_goes_can() {
+    let mut site = Site::up();
+    let node = site.interface("load balancer").private_ip_addresses[0];
+    site.provider(ANOTHER.0, ANOTHER.1);
+    let chosen = format!("SubnetId: !Ref SubnetC, PrivateIpAddress: {node}}}");
+    site.provider("SubnetId: !Ref SubnetC}", &chosen);
+    let error = site.next(&["provider"]).unwrap_err().to_string();
+    assert!(error.contains("LoadBalancer"), "{error}");
+
+    let mut site = Site::up();
+    site.provider("        - Id: !Ref Provider2\n", "");
+    site.provider("  Provider2:\n", "  Successor:\n");
+    assert_eq!(
+        site.apply(),
+        ["-Provider2", "~TargetGroup Targets", "+Successor"]
+    );
+}
+
+#[test]
+fn an_accepted_endpoint_stays_accepted_and_a_change_of_it_is_told() {
+    let mut site = Site::up();
+    site.running.advance(Duration::from_secs(100));
+    site.accept();
+    site.consumer(
+        "        - !Ref EndpointSecurityGroup\n",
+        "        - !GetAtt Vpc.DefaultSecurityGroup\n",
+    );
+    assert_eq!(site.apply(), ["~Endpoint Groups"]);
+    assert_eq!(site.endpoint().state, State::Available);
+    assert_eq!(
+        site.events(),
+        [(ConnectionEventKind::Modify, State::Pending)]
+    );
+}
+
+#[test]
+fn an_endpoint_that_nobody_has_accepted_yet_goes_on_waiting() {
+    let mut site = Site::up();
+    let asked = site.endpoint().requested_at;
+    site.running.advance(Duration::from_secs(100));
+    site.apply();
+    assert_eq!(site.endpoint().state, State::PendingAcceptance);
+    assert_eq!(site.endpoint().requested_at, asked);
+}
+
+#[test]
+fn a_rejected_endpoint_cannot_be_changed_and_then_nothing_is() {
+    let mut site = Site::up();
+    let command = site.connections();
+    site.execute_as(PROVIDERS, Command::RejectVpcEndpointConnections(command));
+    site.apply();
+    assert_eq!(site.endpoint().state, State::Rejected);
+    site.consumer(
+        "        - !Ref EndpointSecurityGroup\n",
+        "        - !GetAtt Vpc.DefaultSecurityGroup\n",
+    );
+    let error = site.next(&["consumer"]).unwrap_err().to_string();
+    assert!(
+        error.contains("Endpoint") && error.contains("rejected"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_principal_that_is_not_allowed_any_more_loses_its_endpoint() {
+    let mut site = Site::up();
+    site.accept();
+    site.provider("Default: \"444455556666\"", "Default: \"777788889999\"");
+    let plan = site.apply_only(&["provider"]);
+    assert!(plan.contains(&"~Endpoint State".to_owned()), "{plan:?}");
+    assert_eq!(site.endpoint().state, State::Rejected);
+    assert_eq!(
+        site.events(),
+        [(ConnectionEventKind::Reject, State::Rejected)]
+    );
+}
+
+#[test]
+fn a_deleted_endpoint_comes_back_only_with_its_own_stack() {
+    let mut site = Site::up();
+    site.accept();
+    let id = site.endpoint().vpc_endpoint_id;
+    site.execute_as(CONSUMERS, Command::DeleteVpcEndpoint(id));
+    assert_eq!(site.apply_only(&["provider"]), Vec::<String>::new());
+    assert_eq!(site.running.vpc_endpoints().count(), 0);
+    assert_eq!(site.apply_only(&["provider"]), Vec::<String>::new());
+    assert_eq!(site.events(), []);
+    assert_eq!(site.apply_only(&["consumer"]), ["+Endpoint"]);
+    assert_eq!(site.endpoint().state, State::PendingAcceptance);
+    assert_eq!(
+        site.events(),
+        [(ConnectionEventKind::Connect, State::PendingAcceptance)]
+    );
+}
+
+#[test]
+fn an_endpoint_that_leads_elsewhere_is_another_one() {
+    let mut site = Site::up();
+    site.accept();
+    let second = "
+  SecondService:
+    Type: AWS::EC2::VPCEndpointService
+    Properties: {AcceptanceRequired: false, NetworkLoadBalancerArns: [!Ref LoadBalancer]}
+  SecondPermissions:
+    Type: AWS::EC2::VPCEndpointServicePermissions
+    Properties: {ServiceId: !Ref SecondService, AllowedPrincipals: ['*']}
+
+Outputs:
+
+  SecondName:
+    Value: !Sub \"com.amazonaws.vpce.${AWS::Region}.${SecondService}\"
+    Export: {Name: second-service-name}
+";
+    site.provider("\nOutputs:\n", second);
+    site.consumer(
+        "!ImportValue provider-service-name",
+        "!ImportValue second-service-name",
+    );
+    site.apply();
+    assert_eq!(site.endpoint().state, State::Available);
+    assert_eq!(
+        site.events(),
+        [
+            (ConnectionEventKind::Delete, State::Deleted),
+            (ConnectionEventKind::Connect, State::Pending)
+        ]
+    );
+}
+
+#[test]
+fn targets_registered_at_run_time_stay_until_the_template_says_otherwise() {
+    let mut site = Site::up();
+    let target = |site: &Site, name: &str, port| {
+        let mut instances = site.running.instances();
+        let instance = instances.find(|instance| instance.client_token == name);
+        TargetDescription {
+            id: instance.unwrap().instance_id.to_string(),
+            port,
+            availability_zone: None,
+        }
+    };
+    let group = site.group().id;
+    let (added, removed) = (
+        target(&site, "Provider1", Some(8080)),
+        target(&site, "Provider2", None),
+    );
+    site.execute_as(
+        PROVIDERS,
+        Command::RegisterTargets(RegisterTargets {
+            target_group: group,
+            targets: vec![added],
+        }),
+    );
+    site.execute_as(
+        PROVIDERS,
+        Command::DeregisterTargets(DeregisterTargets {
+            target_group: group,
+            targets: vec![removed],
+        }),
+    );
+    let before = site.group().targets.clone();
+    assert_eq!(site.apply(), Vec::<String>::new());
+    assert_eq!(site.group().targets, before);
+
+    // The template's own list changes: what it does not have drains.
+    site.running.advance(Duration::from_secs(10));
+    site.provider("        - Id: !Ref Provider2\n", "");
+    site.apply();
+    let targets = &site.group().targets;
+    let drains: Vec<_> = targets
+        .iter()
+        .map(|target| (target.port, target.draining_since.is_some()))
+        .collect();
+    assert_eq!(drains, [(80, false), (80, true), (8080, true)]);
+    assert_eq!(targets[1].draining_since, before[1].draining_since);
+    let idx = |port| {
+        let mut all = before.iter();
+        all.find(|target| target.port == port).unwrap().idx
+    };
+    assert_eq!(targets[2].idx, idx(8080), "its flows live on");
+}
