@@ -45,6 +45,7 @@ impl ControlState {
     ) -> Result<InstanceId, ControlErrors> {
         let token = command.client_token;
         self.fresh::<InstanceId>(&token)?;
+        self.own(command.subnet_id, "SubnetId")?;
         let subnet = self.subnets.require(command.subnet_id, "SubnetId")?;
         let vpc = self.vpcs.require(subnet.vpc_id, "SubnetId")?;
         let subnet_name = format!("subnet {}", self.named_subnet(command.subnet_id));

@@ -256,6 +256,7 @@ impl ControlState {
             .into());
         };
         let property = place.item(0);
+        self.own(first.subnet_id, &property)?;
         let subnet = self.subnets.require(first.subnet_id, property.as_str())?;
         let vpc = self.vpcs.require(subnet.vpc_id, property)?;
         Ok((vpc, place, given))

@@ -303,6 +303,7 @@ impl ControlState {
         subnet_id: SubnetId,
         property: &str,
     ) -> Result<&Subnet, ControlError> {
+        self.own(subnet_id, property)?;
         let subnet = self.subnets.require(subnet_id, property)?;
         match subnet.vpc_id == vpc.vpc_id {
             true => Ok(subnet),

@@ -183,6 +183,7 @@ impl ControlState {
                 property: GATEWAY.to_owned(),
                 wanted: "type SINGLE is reached through a gateway",
             })?;
+        self.own(gateway_id, GATEWAY)?;
         self.resource_gateways.require(gateway_id, GATEWAY)
     }
 

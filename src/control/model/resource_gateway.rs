@@ -54,6 +54,7 @@ impl ControlState {
         command: CreateResourceGateway,
     ) -> Result<ResourceGatewayId, ControlErrors> {
         self.fresh::<ResourceGatewayId>(&command.client_token)?;
+        self.own(command.vpc_identifier, "VpcIdentifier")?;
         let vpc = self.vpcs.require(command.vpc_identifier, "VpcIdentifier")?;
         let vpc_name = format!("VPC {}", self.named_vpc(vpc.vpc_id));
         let ((), (), security_group_ids, (per_eni, places)) = (

@@ -98,6 +98,7 @@ impl ControlState {
     ) -> Result<SecurityGroupId, ControlErrors> {
         let token = command.client_token;
         self.fresh::<SecurityGroupId>(&token)?;
+        self.own(command.vpc_id, "VpcId")?;
         let vpc = self.vpcs.require(command.vpc_id, "VpcId")?;
         let name = command.group_name.unwrap_or_else(|| token.clone());
         check_name(&name)?;

@@ -109,8 +109,7 @@ impl ControlState {
         rules: impl Fn(&mut SecurityGroup) -> &mut Vec<SecurityGroupRule>,
     ) -> Result<SecurityGroupRuleId, ControlErrors> {
         self.fresh::<SecurityGroupRuleId>(&permission.client_token)?;
-        self.security_groups
-            .require(permission.group_id, "GroupId")?;
+        self.own(permission.group_id, "GroupId")?;
         let (traffic, peer) = (
             traffic(
                 &permission.ip_protocol,
@@ -132,6 +131,9 @@ impl ControlState {
         let kept = rules.iter().filter(|rule| stays(rule));
         check_room(kept, traffic, peer, group, words.direction)?;
         let rule_id = self.mint.mint(&self.owner, &permission.client_token);
+        for replaced in rules.iter().filter(|rule| !stays(rule)) {
+            self.mint.release(replaced.security_group_rule_id);
+        }
         rules.retain(stays);
         rules.push(SecurityGroupRule {
             security_group_rule_id: rule_id,

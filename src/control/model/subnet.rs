@@ -50,6 +50,7 @@ impl ControlState {
     ) -> Result<SubnetId, ControlErrors> {
         let token = command.client_token;
         self.fresh::<SubnetId>(&token)?;
+        self.own(command.vpc_id, "VpcId")?;
         let vpc = self.vpcs.require(command.vpc_id, "VpcId")?;
         let (cidr_block, availability_zone) = (
             self.range(vpc, &command.cidr_block),

@@ -202,7 +202,7 @@ impl ControlState {
             property: "VpcId".to_owned(),
             wanted: "targets stand in one VPC",
         })?;
-        self.vpcs.require(vpc_id, "VpcId")?;
+        self.own(vpc_id, "VpcId")?;
         Ok(vpc_id)
     }
 

@@ -92,6 +92,7 @@ impl ControlState {
         self.fresh::<VpcEndpointId>(&command.client_token)?;
         // Another type would have other properties: they are judged only when it is right.
         let leads_to_service = check_type(command.vpc_endpoint_type.as_deref())?;
+        self.own(command.vpc_id, "VpcId")?;
         let vpc = self.vpcs.require(command.vpc_id, "VpcId")?;
         let vpc_name = format!("VPC {}", self.named_vpc(vpc.vpc_id));
         let destination = self.principal(&command).and_then(|principal| {

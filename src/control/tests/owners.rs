@@ -110,3 +110,35 @@ fn an_endpoint_of_one_account_leads_to_the_resource_of_another() {
         "444455556666"
     );
 }
+
+#[test]
+fn what_belongs_to_another_account_cannot_be_built_upon() {
+    let mut account = Account::new();
+    let theirs = web(&mut account, &stack("111122223333", "theirs"), "theirs");
+    let theirs = account.state.instance(&theirs).unwrap();
+    let (their_vpc, their_subnet) = (theirs.vpc_id, theirs.subnet_id);
+    let their_group = account.group("Group", their_vpc);
+    let their_gateway = account.gateway(gateway("Gateway", their_vpc, &[their_subnet]));
+    web(&mut account, &stack("444455556666", "ours"), "ours");
+    let nlb = load_balancer("Nlb", &[their_subnet]);
+    let commands = [
+        Command::CreateSubnet(subnet("S", their_vpc, "10.0.1.0/24", ZONE)),
+        Command::CreateSecurityGroup(group("G", their_vpc)),
+        Command::AuthorizeSecurityGroupIngress(AuthorizeSecurityGroupIngress {
+            cidr_ip: Some("0.0.0.0/0".into()),
+            ..ingress("R", their_group)
+        }),
+        Command::RunInstance(instance("I", their_subnet)),
+        Command::CreateResourceGateway(gateway("Gw", their_vpc, &[their_subnet])),
+        Command::CreateResourceConfiguration(configuration("Cfg", their_gateway, "10.0.0.4")),
+        Command::CreateLoadBalancer(nlb),
+        Command::CreateTargetGroup(target_group("Targets", their_vpc)),
+        Command::CreateVpcEndpoint(interface_endpoint("E", their_vpc, "x", &[their_subnet])),
+    ];
+    for command in commands {
+        let what = format!("{command:?}");
+        let errors = account.refused_for(command);
+        let unknown = |error: &ControlError| matches!(error, ControlError::NotFound { .. });
+        assert!(errors.iter().all(unknown), "{what}: {errors:?}");
+    }
+}
