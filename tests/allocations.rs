@@ -109,6 +109,25 @@ fn flows(world: &mut World) -> Vec<(&'static str, SimPacket, SimPacket)> {
     ]
 }
 
+/// A connection whose target has just acknowledged a PROXY header, and packets of both sides.
+fn proxied() -> (World, SimPacket, SimPacket) {
+    let mut topology = Topology::w1();
+    topology.resource().proxy_protocol = true;
+    let mut world = World::new(&topology);
+    let client = tcp((Topology::EC2_ADDRESS, 40_000), ENDPOINT);
+    let arrived = world.deliver(A, &client, B).tuple();
+    let gateway = (arrived.src.octets_v4().unwrap(), arrived.src_port);
+    let server = tcp((Topology::EC2_ADDRESS, 80), gateway);
+    let (syn, ack) = (Segment::SYN, Segment::ACK);
+    world.deliver(B, &server.clone().segment(syn | ack, 5000, 901), A);
+    let client = client.segment(ack, 1001, 5001);
+    assert_eq!(world.send(A, &client).replies.len(), 1);
+    let server = server.segment(ack, 5001, 1001);
+    world.deliver(B, &server, A);
+    let data = |packet: PacketBuilder| packet.payload(&[7; 1400]).build();
+    (world, data(client), data(server))
+}
+
 /// A packet for every reason that ends packets of an instance in silence.
 fn silent_drops() -> Vec<(DropReason, SimPacket)> {
     use DropReason::*;
@@ -154,6 +173,11 @@ fn a_packet_of_a_flow_and_a_silent_drop_allocate_nothing() {
         let inbound = allocations(&mut world, B, &back, Verdict::Forward(A));
         assert_eq!((outbound, inbound), (0, 0), "{kind}");
     }
+
+    let (mut world, there, back) = proxied();
+    let outbound = allocations(&mut world, A, &there, Verdict::Forward(B));
+    let inbound = allocations(&mut world, B, &back, Verdict::Forward(A));
+    assert_eq!((outbound, inbound), (0, 0), "behind a PROXY header");
 
     let mut world = World::new(&Topology::w1());
     for (reason, packet) in silent_drops() {

@@ -1,4 +1,4 @@
-//! What control tells the data plane: dense indices and values, no names and no AWS ids.
+//! What control tells the data plane: dense indices and values, no names and, but for what PROXY headers give, no AWS ids.
 //!
 //! `control::compile` makes it, [`Dataplane::apply`](super::Dataplane::apply) turns it into the snapshot that packets see.
 

@@ -26,7 +26,7 @@ const REPEATS: u32 = 7;
 const LINGER: Duration = Duration::from_secs(1);
 
 /// A flow that is to be looked at again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Reminder {
     pub(super) at: Instant,
     initiator: FlowKey,
@@ -41,6 +41,14 @@ impl Ord for Reminder {
         other.at.cmp(&self.at)
     }
 }
+
+impl PartialEq for Reminder {
+    fn eq(&self, other: &Self) -> bool {
+        self.at == other.at
+    }
+}
+
+impl Eq for Reminder {}
 
 impl PartialOrd for Reminder {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {

@@ -338,6 +338,25 @@ fn the_header_carries_the_timestamps_that_its_connection_uses() {
     option.extend(42u32.to_be_bytes());
     option.extend(7_000u32.to_be_bytes());
     assert_eq!(packet.bytes[40..52], option);
+
+    // What the client's SYN offers alone is not in use.
+    let offer = tcp((EC2, 41235), (ENDPOINT, 80)).timestamp(41);
+    let gateway = super::source(&world.deliver(A, &offer, B).tuple());
+    let answer = tcp((EC2, 80), gateway).segment(SYN | ACK, 5000, 1001 - LEN);
+    world.deliver(B, &answer, A);
+    let ack = tcp((EC2, 41235), (ENDPOINT, 80)).segment(ACK, 1001, 5001);
+    let [packet] = &said(&world.send(A, &ack).replies)[..] else {
+        panic!()
+    };
+    assert_eq!(packet.bytes[40..], header(41235));
+}
+
+#[test]
+fn a_client_that_answers_what_the_target_has_not_said_has_its_header_in_one_piece() {
+    let mut world = World::new(&topology());
+    let connection = Connection::syn(&mut world, 41234);
+    let outcome = world.send(A, &connection.outbound(ACK, 1001, 5001));
+    assert_header(&outcome.replies, &connection);
 }
 
 #[test]

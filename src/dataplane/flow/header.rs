@@ -14,13 +14,13 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::slot::{Flow, Side};
+use super::slot::{Activity, Flow, Side};
 use super::state::State;
 use crate::net::tcp::{Draft, SynOptions, seq_le};
 use crate::net::{FiveTuple, Segment, proxy};
 
-/// What a target takes in one segment if it does not say (RFC 9293, 3.7.1).
-const DEFAULT_MSS: u32 = 536;
+/// The smallest maximum segment size that a target may ask for: Linux's.
+const LEAST_MSS: u32 = 88;
 /// What a timestamp option takes of that.
 const TIMESTAMPS_LEN: u32 = 12;
 
@@ -153,13 +153,19 @@ impl Flow {
         segment: &Segment,
         options: &SynOptions,
     ) {
-        let own = self.activity(side);
-        if let Some(timestamp) = options.timestamp {
-            self.remember_timestamp(side, segment.has(Segment::SYN), timestamp);
+        let is_syn = segment.has(Segment::SYN);
+        // The initiator's SYN only offers timestamps.
+        if let Some(timestamp) = options.timestamp
+            && !(is_syn && side == Side::Initiator)
+        {
+            let first = is_syn || !self.state().has(State::TIMESTAMPS);
+            self.remember_timestamp(side, first, timestamp);
         }
-        if segment.has(Segment::SYN) {
-            let mss = options.mss.map_or(DEFAULT_MSS, |(_, mss)| mss.into());
-            own.mss.store(mss, Relaxed);
+        if is_syn {
+            let mss = options
+                .mss
+                .map_or(Activity::DEFAULT_MSS, |(_, mss)| mss.into());
+            self.activity(side).mss.store(mss, Relaxed);
         }
     }
 
@@ -200,7 +206,7 @@ impl Flow {
             (value, echo)
         });
         let options = timestamps.map_or(0, |_| TIMESTAMPS_LEN);
-        let mss = target.mss.load(Relaxed).saturating_sub(options).max(1);
+        let mss = target.mss.load(Relaxed).max(LEAST_MSS) - options;
         let draft = Draft {
             tuple: self.key(Side::Target).tuple.reversed(),
             seq: self.first().wrapping_sub(self.header_len()),

@@ -95,6 +95,8 @@ pub(super) struct Activity {
 impl Activity {
     /// The value of `window` on a side that has acknowledged nothing yet.
     pub(super) const SILENT: u32 = u32::MAX;
+    /// The value of `mss` on a side that has asked for none (RFC 9293, 3.7.1).
+    pub(super) const DEFAULT_MSS: u32 = 536;
 }
 
 const NO_VIA: u64 = u64::MAX;
@@ -128,7 +130,7 @@ impl Flow {
                 window_scale,
                 timestamp: _,
                 first: _,
-                mss: _,
+                mss,
             } = activity;
             packets.store(0, Relaxed);
             bytes.store(0, Relaxed);
@@ -137,6 +139,7 @@ impl Flow {
             ack.store(0, Relaxed);
             window.store(Activity::SILENT, Relaxed);
             window_scale.store(0, Relaxed);
+            mss.store(Activity::DEFAULT_MSS, Relaxed);
         }
     }
 
