@@ -160,7 +160,7 @@ fn target_group(group: &TargetGroup) -> config::TargetGroup {
         terminates_on_deregistration: group.terminates_on_deregistration,
         terminates_on_unhealthy: group.terminates_on_unhealthy,
         proxy_protocol: group.proxy_protocol_v2,
-        health_check: config::HealthCheck {
+        health_check: Some(config::HealthCheck {
             protocol: match &check.protocol {
                 HealthCheckProtocol::Tcp => config::HealthCheckProtocol::Tcp,
                 HealthCheckProtocol::Http { path, matcher } => config::HealthCheckProtocol::Http {
@@ -173,7 +173,7 @@ fn target_group(group: &TargetGroup) -> config::TargetGroup {
             timeout: check.timeout,
             healthy_threshold: check.healthy_threshold_count,
             unhealthy_threshold: check.unhealthy_threshold_count,
-        },
+        }),
     }
 }
 

@@ -16,7 +16,7 @@ use crate::control::{
     Attachment, ControlState, EndpointDestination, Instance, NetworkInterface, VpcEndpoint,
 };
 use crate::dataplane::config::{PortRange, Protocols};
-use crate::dataplane::{Dataplane, DropReason, EniCounters, EniIdx, FlowView, SideView};
+use crate::dataplane::{Dataplane, DropReason, EniCounters, EniIdx, Event, FlowView, SideView};
 use crate::io::{Clock, IoEvent};
 use crate::net::{FiveTuple, Protocol};
 
@@ -149,6 +149,22 @@ impl Fabric {
             IoEvent::SplitFallback { kind } => eprintln!(
                 "privlink: warning: this kernel refuses {kind:?} super-packets; they are cut in software now, which is slower"
             ),
+            IoEvent::Core(Event::TargetHealth(view)) => {
+                let group = self.state.target_groups();
+                let group = group
+                    .into_iter()
+                    .find(|group| group.idx == view.target_group);
+                tracing::info!(
+                    target_group = group.map(|group| group.client_token.as_str()),
+                    target = %view.address,
+                    port = view.port,
+                    node = view.node.map(|(node, _)| self.label(node)),
+                    state = view.health.state(),
+                    reason = view.health.reason(),
+                    description = view.health.description(),
+                    "target health"
+                );
+            }
             IoEvent::WorkerFailed { worker, reason } => {
                 eprintln!(
                     "privlink: warning: worker {worker} has failed, its interfaces are silent: {reason}"

@@ -246,7 +246,7 @@ impl Offer<'_> {
     pub(super) fn leads_to(&self, address: Addr, port: u16) -> bool {
         match self {
             Self::Resource(resource) => resource.target == address,
-            Self::Listener(_, listener) => listener.has_target(address, port),
+            Self::Listener(node, listener) => node.keeps(listener, address, port),
         }
     }
 }
@@ -272,11 +272,14 @@ pub(super) fn is_instance(eni: &Eni) -> bool {
     matches!(eni.interface.role, Role::Instance { .. })
 }
 
-/// The key of an instance's answers inside the VPC.
-pub(super) fn answer_key(destination: &Eni, headers: &Headers) -> (FlowKey, Claim) {
+/// The key of an instance's answers inside the VPC. A node chooses its probes' ports like those of others' flows, which keep them.
+pub(super) fn answer_key(source: &Eni, destination: &Eni, headers: &Headers) -> (FlowKey, Claim) {
     let key = FlowKey {
         ingress: destination.idx,
         tuple: headers.tuple.reversed(),
     };
-    (key, Claim::Implied)
+    match is_instance(source) {
+        true => (key, Claim::Implied),
+        false => (key, Claim::Unused),
+    }
 }

@@ -10,6 +10,7 @@
 //!   poll_transmit(&mut worker)                             -> packets that the core itself originates
 //!   poll_timeout(&worker)                                  -> Deadline { at, reason }
 //! park(&mut worker)                                        before sleeping: it holds nothing any more
+//! poll_event()                                             -> what people may want to know
 //! ```
 //!
 //! Invariant: a run is reproducible. Time comes as an argument and randomness from the seed in [`Settings`].
@@ -31,6 +32,7 @@ mod epoch;
 mod first;
 pub mod flow;
 mod groups;
+mod health;
 mod holdings;
 mod icmp_error;
 mod idx;
@@ -52,6 +54,7 @@ use parking_lot::Mutex;
 
 pub use config::{DataplaneConfig, EniIdx, TargetIdx};
 pub use eni::EniCounters;
+pub use health::{Failure, TargetHealth, TargetHealthView};
 pub use idx::{Idx, IdxAllocator, Table};
 pub use time::Instant;
 pub use verdict::{DropReason, Verdict};
@@ -61,6 +64,7 @@ pub use worker::{Transmit, Worker};
 use cut::Cut;
 use epoch::Epochs;
 use flow::FlowTable;
+use health::Checks;
 use holdings::Holdings;
 use snapshot::Snapshot;
 use sweep::Sweep;
@@ -96,6 +100,8 @@ pub enum Reason {
     Cut,
     /// Sending a PROXY header again.
     ProxyHeader,
+    /// Probing targets.
+    HealthCheck,
 }
 
 /// The VPC fabric: every VPC, interface, security group and flow.
@@ -109,6 +115,14 @@ pub struct Dataplane {
     epochs: Epochs,
     sweep: Sweep,
     cut: Cut,
+    checks: Checks,
+}
+
+/// Something that people may want to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A node has found that a target's health has changed, or the reason for it.
+    TargetHealth(TargetHealthView),
 }
 
 impl Dataplane {
@@ -122,6 +136,7 @@ impl Dataplane {
             epochs: Epochs::new(settings.workers),
             sweep: Sweep::default(),
             cut: Cut::default(),
+            checks: Checks::default(),
             settings,
         }
     }
@@ -142,13 +157,14 @@ impl Dataplane {
         let mut replaced = self.replaced.lock();
         // Taking a large one apart takes milliseconds, which no worker has: it happens here, when none holds it any more.
         replaced.retain(|snapshot| Arc::strong_count(snapshot) > 1);
-        let next = Snapshot::new(config, &self.settings, &self.snapshot.load());
+        let (next, plan) = Snapshot::new(config, &self.settings, &self.snapshot.load());
         replaced.push(self.snapshot.swap(Arc::new(next)));
         self.cut.follow(self.epochs.retire());
+        self.checks.follow(plan);
     }
 
-    /// A node of a load balancer has found a target healthy, or not: an unhealthy one gets no new flow through that node while
-    /// another one is healthy. A new target is healthy until the first finding.
+    /// Somebody has found a target of a group without health checks healthy, or not: an unhealthy one gets no new flow through
+    /// that node while another one is healthy.
     pub fn set_target_health(&self, node: EniIdx, target: TargetIdx, healthy: bool) {
         self.snapshot
             .load()
@@ -175,6 +191,13 @@ impl Dataplane {
     /// The next packet that the core itself originates.
     pub fn poll_transmit(&self, worker: &mut Worker) -> Option<Transmit> {
         worker.poll_transmit()
+    }
+
+    /// The next thing that people may want to know, in the order in which they happened; to be asked after each batch, and after
+    /// [`Dataplane::apply`].
+    #[inline]
+    pub fn poll_event(&self) -> Option<Event> {
+        self.checks.poll_event().map(Event::TargetHealth)
     }
 
     /// Counts a packet that the shell could not read or write at this interface.

@@ -8,6 +8,7 @@
 //!     an instance:        open a flow inside the VPC, forward
 //!     an endpoint's ENI:  provider -> select_target -> admit_gateway -> bind -> open a flow, forward
 //!     the ENI itself:     its smoltcp stack
+//! A load balancer's node sends probes on the same way, to instances only.
 //! ```
 //!
 //! Invariant: a packet is forwarded only along a flow, and a flow opens only here, after every question has been asked.
@@ -42,7 +43,7 @@ impl Dataplane {
     }
 
     #[inline]
-    fn process(
+    pub(super) fn process(
         &self,
         worker: &mut Worker,
         from: EniIdx,
@@ -94,9 +95,13 @@ impl Dataplane {
     ) -> Result<Verdict, Dropped> {
         flow.adjust_syn(side, packet, headers);
         flow.follow_end(side, packet, headers);
-        match flow.state().has(State::PROXIED) {
-            true => self.forward_proxied(worker, (flow, side), packet, headers, now),
-            false => self.cross(worker, (flow, side), packet, headers),
+        match (flow.state(), side) {
+            (state, _) if state.is_plain() => self.cross(worker, (flow, side), packet, headers),
+            (state, _) if state.has(State::PROXIED) => {
+                self.forward_proxied(worker, (flow, side), packet, headers, now)
+            }
+            (_, Side::Initiator) => self.cross(worker, (flow, side), packet, headers),
+            (_, Side::Target) => Ok(self.answer_probe(worker, flow, packet, headers, now)),
         }
     }
 
@@ -143,8 +148,8 @@ impl Dataplane {
         };
         let flow = match answer {
             Answer::Instance => {
-                let targets = iter::once(answer_key(destination, headers));
-                let request = request(self.local_terms(headers));
+                let targets = iter::once(answer_key(source, destination, headers));
+                let request = request(self.local_terms(source, headers));
                 self.open(&snapshot, worker.id, source, &request, targets, now)
                     .map_err(|error| error.at(destination))?
             }

@@ -1,6 +1,7 @@
 //! The topology as packets see it: immutable, replaced as a whole, looked at once per batch.
 
 use std::collections::{HashMap, HashSet};
+use std::mem;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
@@ -12,6 +13,7 @@ use super::config::{DataplaneConfig, EndpointId, EniIdx, Interface, Resource, Ro
 use super::dropped::Dropped;
 use super::eni::Eni;
 use super::groups::Groups;
+use super::health::{self, Plan};
 use super::idx::Table;
 use super::verdict::DropReason;
 use crate::net::Addr;
@@ -41,14 +43,23 @@ struct Routes {
 }
 
 impl Snapshot {
-    /// The snapshot of `config`; interfaces that were there `before` keep their counters, stacks and targets' health.
-    pub(super) fn new(config: DataplaneConfig, settings: &Settings, before: &Self) -> Self {
+    /// The snapshot of `config`, and the health checks that go with it; interfaces that were there `before` keep their counters,
+    /// stacks and targets' health.
+    pub(super) fn new(
+        mut config: DataplaneConfig,
+        settings: &Settings,
+        before: &Self,
+    ) -> (Self, Plan) {
         let balancers = Balancers::new(&config, settings.seed, &before.balancers);
+        let vpcs = Vpcs::new(mem::take(&mut config.vpcs), &config.enis);
+        let plan = health::plan(&config, |vpc, address| {
+            let idx = vpcs.lookup(vpc, address).ok()?;
+            config.enis.get(idx).map(|interface| interface.role)
+        });
         let groups = Groups::new(
             config.groups,
             config.enis.iter().map(|(_, interface)| interface),
         );
-        let vpcs = Vpcs::new(config.vpcs, &config.enis);
         let shared = shared_gateways(&config.enis);
         let mut enis = Table::new();
         for (idx, interface) in config.enis.into_entries() {
@@ -57,7 +68,7 @@ impl Snapshot {
             let eni = Eni::new(idx, interface, workers, mtu, before);
             enis.insert(idx, Arc::new(eni));
         }
-        Self {
+        let snapshot = Self {
             enis,
             vpcs,
             endpoint_ids: config.endpoint_ids,
@@ -65,7 +76,8 @@ impl Snapshot {
             resources: config.resources,
             balancers,
             shared,
-        }
+        };
+        (snapshot, plan)
     }
 
     /// The interface at `idx`.

@@ -33,16 +33,19 @@ pub(super) struct Sweep {
 impl Dataplane {
     /// When [`Dataplane::handle_timeout`] has something to do; `None` while nothing is under way.
     pub fn poll_timeout(&self, worker: &Worker) -> Option<Deadline> {
-        if self.flows.is_empty() {
-            return None;
-        }
         let deadline = |at, reason| Deadline { at, reason };
+        let probe = self.due_check(worker);
+        let probe = probe.map(|at| deadline(at, Reason::HealthCheck));
+        if self.flows.is_empty() {
+            return probe;
+        }
         let sweep = Instant(self.sweep.due.load(Relaxed));
         let cut = self.cut.due();
         let header = worker.reminded_at();
         iter::once(deadline(sweep, Reason::Sweep))
             .chain(cut.map(|at| deadline(at, Reason::Cut)))
             .chain(header.map(|at| deadline(at, Reason::ProxyHeader)))
+            .chain(probe)
             .min_by_key(|deadline| deadline.at)
     }
 
@@ -50,6 +53,7 @@ impl Dataplane {
     pub fn handle_timeout(&self, worker: &mut Worker, now: Instant) {
         self.cut(worker, now);
         self.repeat_headers(worker, now);
+        self.check_health(worker, now);
         self.sweep(worker, now);
     }
 

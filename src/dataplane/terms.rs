@@ -6,7 +6,7 @@ use super::Dataplane;
 use super::config::EniIdx;
 use super::dropped::Dropped;
 use super::eni::Eni;
-use super::first::{Offer, Provider};
+use super::first::{Offer, Provider, is_instance};
 use super::flow::{Claim, Flow, FlowKey, OpenError, Request, Terms};
 use super::snapshot::Snapshot;
 use super::time::Instant;
@@ -24,6 +24,9 @@ const ENDPOINT_UDP_IDLE: Duration = Duration::from_secs(120);
 const LOCAL_TCP_IDLE: Duration = Duration::from_secs(432_000);
 const LOCAL_UDP_STREAM: Duration = Duration::from_secs(180);
 const LOCAL_UDP_ONE_WAY: Duration = Duration::from_secs(30);
+/// A probe's, as long as its timeout may be; and what is left of one, until what its target still has to say has come.
+const PROBE_IDLE: Duration = Duration::from_secs(120);
+const PROBE_TRANSITORY: Duration = Duration::from_secs(10);
 /// RFC 5508, REQ-2: at least 60 seconds.
 const ICMP_QUERY: Duration = Duration::from_secs(60);
 
@@ -64,9 +67,11 @@ impl Dataplane {
         Ok(flow)
     }
 
-    /// Between two instances of one VPC.
-    pub(super) fn local_terms(&self, headers: &Headers) -> Terms {
+    /// Between two instances of one VPC, or from a load balancer's node to one.
+    pub(super) fn local_terms(&self, source: &Eni, headers: &Headers) -> Terms {
+        let probe = !is_instance(source);
         let (idle, transitory) = match headers.transport {
+            _ if probe => (PROBE_IDLE, PROBE_TRANSITORY),
             Transport::Tcp(_) => (LOCAL_TCP_IDLE, TCP_TRANSITORY),
             Transport::EchoRequest | Transport::EchoReply => (ICMP_QUERY, ICMP_QUERY),
             _ => (LOCAL_UDP_STREAM, LOCAL_UDP_ONE_WAY),
@@ -77,6 +82,7 @@ impl Dataplane {
             transitory,
             mtu: self.settings.mtu,
             proxied: false,
+            probe,
         }
     }
 
@@ -102,6 +108,7 @@ impl Dataplane {
             transitory,
             mtu: self.settings.mtu.min(ENDPOINT_MTU),
             proxied: proxied && matches!(headers.transport, Transport::Tcp(_)),
+            probe: false,
         }
     }
 }

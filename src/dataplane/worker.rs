@@ -9,6 +9,7 @@ use rand_chacha::rand_core::SeedableRng;
 use super::config::EniIdx;
 use super::dropped::Dropped;
 use super::eni::{Counters, Eni};
+use super::first::is_instance;
 use super::flow::FlowCache;
 use super::proxy_protocol::Reminder;
 use super::snapshot::Snapshot;
@@ -93,9 +94,9 @@ impl Worker {
         }
     }
 
-    /// Queues a packet for an instance, if it is still there.
+    /// Queues a packet for an instance, if it is still there; a node of a load balancer knows what becomes of its own flows.
     pub(super) fn tell(&mut self, to: EniIdx, bytes: Vec<u8>) {
-        if self.snapshot.eni(to).is_ok() {
+        if self.snapshot.eni(to).is_ok_and(is_instance) {
             self.transmit(to, bytes);
         }
     }

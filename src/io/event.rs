@@ -1,6 +1,6 @@
 //! What the shell tells the daemon unasked.
 
-use crate::dataplane::EniIdx;
+use crate::dataplane::{EniIdx, Event};
 use crate::net::GsoType;
 
 /// Something happened underneath; the packets of other interfaces go on.
@@ -27,6 +27,8 @@ pub enum IoEvent {
         /// The kind.
         kind: GsoType,
     },
+    /// The data plane has something to tell.
+    Core(Event),
     /// A worker thread ended. The TUNs that it read are silent.
     WorkerFailed {
         /// Which.

@@ -334,8 +334,11 @@ impl Thread {
         }
     }
 
-    /// Writes what the core itself has to say.
+    /// Writes what the core itself has to say, to instances and to people.
     fn transmit(&mut self) {
+        while let Some(event) = self.dataplane.poll_event() {
+            self.shared.report(IoEvent::Core(event));
+        }
         while let Some(transmit) = self.dataplane.poll_transmit(&mut self.worker) {
             if let Err(failure) = self.outlet.send_bare(transmit.to, &transmit.bytes) {
                 self.note(transmit.to, 1, failure);

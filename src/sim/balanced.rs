@@ -30,7 +30,7 @@ impl Topology {
     /// The address of the node in zone c.
     pub const NODE_C_ADDRESS: [u8; 4] = [172, 18, 1, 80];
 
-    /// W2 with so many targets: those with even numbers in zone a, the others in zone c. They admit everything from the load
+    /// W2 with so many targets, which are not probed: those with even numbers in zone a, the others in zone c. They admit everything from the load
     /// balancer's group, and that admits TCP port 80.
     pub fn w2(targets: u32) -> Self {
         let mut topology = Self::w1();
@@ -75,14 +75,7 @@ impl Topology {
             deregistration_delay: Duration::from_secs(300),
             terminates_on_deregistration: false,
             terminates_on_unhealthy: true,
-            health_check: HealthCheck {
-                protocol: HealthCheckProtocol::Tcp,
-                port: None,
-                interval: Duration::from_secs(30),
-                timeout: Duration::from_secs(10),
-                healthy_threshold: 5,
-                unhealthy_threshold: 2,
-            },
+            health_check: None,
             proxy_protocol: false,
         };
         let config = &mut self.config;
@@ -91,6 +84,18 @@ impl Topology {
             .insert(Self::LOAD_BALANCER, load_balancer);
         config.listeners.insert(Self::LISTENER, listener);
         config.target_groups.insert(Self::TARGETS, target_group);
+    }
+
+    /// AWS's defaults for a health check, which takes the targets' groups as they are.
+    pub fn health_check(protocol: HealthCheckProtocol) -> HealthCheck {
+        HealthCheck {
+            protocol,
+            port: None,
+            interval: Duration::from_secs(30),
+            timeout: Duration::from_secs(10),
+            healthy_threshold: 5,
+            unhealthy_threshold: 2,
+        }
     }
 
     /// Registers one more instance.

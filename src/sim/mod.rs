@@ -6,11 +6,13 @@ mod balanced;
 mod estate;
 mod load;
 mod packet;
+mod server;
 mod topology;
 mod world;
 
 pub use estate::{Estate, EstateEndpoint, EstateVpc};
 pub use load::{Established, Fates, Load, shuffle};
 pub use packet::{PacketBuilder, SimPacket, echo_reply, echo_request, tcp, udp};
+pub use server::Server;
 pub use topology::{Topology, any_from, from_group, tcp_from};
 pub use world::{Drops, Outcome, World};

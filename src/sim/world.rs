@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use super::load::{Fates, Load};
 use super::packet::{PacketBuilder, SimPacket, tcp};
+use super::server::Server;
 use super::topology::{Topology, any_from};
 use crate::dataplane::{
-    Dataplane, DropReason, EniIdx, FlowView, Instant, Settings, Transmit, Verdict, Worker,
+    Dataplane, DropReason, EniIdx, Event, FlowView, Instant, Settings, Transmit, Verdict, Worker,
 };
-use crate::net::Segment;
+use crate::net::{Segment, VnetHeader};
 
 /// A data plane, its workers, and the time.
 pub struct World {
@@ -20,6 +21,8 @@ pub struct World {
     pub workers: Vec<Worker>,
     /// The time.
     pub now: Instant,
+    /// Servers that answer what arrives at these interfaces' ports while time passes.
+    pub servers: BTreeMap<(EniIdx, u16), Server>,
     seen: Drops,
 }
 
@@ -64,6 +67,7 @@ impl World {
             dataplane,
             workers,
             now: Instant::START,
+            servers: BTreeMap::new(),
             seen: Drops::new(),
         }
     }
@@ -183,15 +187,41 @@ impl World {
         let mut said = Vec::new();
         while let Some(due) = self.due().filter(|due| *due <= until) {
             self.now = self.now.max(due);
+            let from = said.len();
             for worker in &mut self.workers {
                 self.dataplane.resume(worker);
                 self.dataplane.handle_timeout(worker, self.now);
                 said.extend(iter::from_fn(|| self.dataplane.poll_transmit(worker)));
                 self.dataplane.park(worker);
             }
+            self.serve(&mut said, from);
         }
         self.now = until;
         said
+    }
+
+    /// The servers answer what the core has said to them, beginning with the packet `from`, and what it says to that.
+    fn serve(&mut self, said: &mut Vec<Transmit>, mut from: usize) {
+        while let Some(transmit) = said.get(from) {
+            from += 1;
+            let packet = SimPacket {
+                vnet: VnetHeader::default(),
+                bytes: transmit.bytes.clone(),
+            };
+            let port = packet.headers().map_or(0, |headers| headers.tuple.dst_port);
+            let Some(server) = self.servers.get(&(transmit.to, port)) else {
+                continue;
+            };
+            let to = transmit.to;
+            for answer in server.answer(&packet) {
+                said.extend(self.send(to, &answer).replies);
+            }
+        }
+    }
+
+    /// What the core would have people know, since the last call.
+    pub fn events(&self) -> Vec<Event> {
+        iter::from_fn(|| self.dataplane.poll_event()).collect()
     }
 
     /// When something falls due next.

@@ -4,6 +4,7 @@ mod balance;
 mod cut;
 mod endpoint;
 mod groups;
+mod health;
 mod hostile;
 mod proxy;
 mod races;

@@ -306,7 +306,7 @@ fn a_target_group_has_awss_defaults_and_what_is_written() {
         healthy_threshold: 5,
         unhealthy_threshold: 2,
     };
-    assert_eq!(compiled.health_check, check);
+    assert_eq!(compiled.health_check, Some(check));
 }
 
 #[test]

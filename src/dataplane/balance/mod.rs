@@ -6,7 +6,7 @@
 mod health;
 mod pool;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,18 +19,23 @@ use super::config::{
 };
 use super::eni::Eni;
 use super::flow::FlowKey;
+use super::health::TargetHealth;
 use super::idx::Table;
 use super::verdict::DropReason;
 use crate::net::{Addr, Headers, Protocol, Transport};
 use health::Health;
 pub(super) use pool::Member;
-use pool::Pool;
+use pool::{Place, Pool};
 
 /// Every node of every load balancer.
 #[derive(Default)]
 pub(super) struct Balancers {
     nodes: Table<Interface, Node>,
+    load_balancers: HashMap<(LoadBalancerIdx, Zone), EniIdx>,
     targets: Table<Target>,
+    draining: Vec<(TargetGroupIdx, TargetIdx, Place)>,
+    /// Where targets were whose flows have outlived their draining.
+    drained: HashMap<TargetGroupIdx, HashSet<Place>>,
     hasher: FixedState,
 }
 
@@ -58,27 +63,20 @@ type Pools = HashMap<(LoadBalancerIdx, TargetGroupIdx, Option<Zone>), Arc<Pool>>
 impl Balancers {
     /// The nodes of `config`; those that were there `before` keep what they know of their targets' health.
     pub(super) fn new(config: &DataplaneConfig, seed: u64, before: &Self) -> Self {
-        let nodes = || {
-            let nodes = config.enis.iter();
-            nodes.filter_map(|(idx, interface)| match interface.role {
-                Role::Node {
-                    load_balancer,
-                    zone,
-                } => Some((idx, load_balancer, zone)),
-                _ => None,
-            })
-        };
         let mut zones = HashMap::<_, BTreeSet<_>>::new();
-        for (_, load_balancer, zone) in nodes() {
+        for (_, load_balancer, zone) in nodes(config) {
             zones.entry(load_balancer).or_default().insert(zone);
         }
         let mut balancers = Self {
             nodes: Table::new(),
+            load_balancers: HashMap::new(),
             targets: config.targets.clone(),
+            draining: draining(config).collect(),
+            drained: drained(config, before),
             hasher: FixedState::with_seed(seed),
         };
         let mut pools = Pools::new();
-        for (idx, load_balancer, zone) in nodes() {
+        for (idx, load_balancer, zone) in nodes(config) {
             let enabled = zones.get(&load_balancer);
             let listeners = listeners(config, load_balancer, zone, |group, only: Option<Zone>| {
                 let is_in_scope = |zone| match only {
@@ -86,8 +84,9 @@ impl Balancers {
                     None => enabled.is_some_and(|enabled| enabled.contains(&zone)),
                 };
                 let made = pools.entry((load_balancer, group, only));
-                let made = made.or_insert_with(|| Arc::new(Pool::new(config, group, is_in_scope)));
-                Arc::clone(made)
+                let drained = balancers.drained.get(&group).into_iter().flatten();
+                let pool = || Pool::new(config, group, drained.copied(), is_in_scope);
+                Arc::clone(made.or_insert_with(|| Arc::new(pool())))
             });
             let health = before.nodes.get(idx).map(|node| Arc::clone(&node.health));
             let node = Node {
@@ -100,6 +99,7 @@ impl Balancers {
             };
             node.forget(|target| before.targets.get(target).is_none());
             balancers.nodes.insert(idx, node);
+            balancers.load_balancers.insert((load_balancer, zone), idx);
         }
         balancers
     }
@@ -134,7 +134,34 @@ impl Balancers {
         listener.pool.select(&node.health, hash)
     }
 
-    /// Notes what a node's health checks have found; not of a node or target that is gone.
+    /// Notes what a node's health checks say of a target. May there be flows that are to end because of it?
+    pub(super) fn record_health(
+        &self,
+        node: EniIdx,
+        target: TargetIdx,
+        health: TargetHealth,
+    ) -> bool {
+        let Some(node) = self.nodes.get(node) else {
+            return false;
+        };
+        let pools = || node.listeners.iter().map(|listener| &listener.pool);
+        let failed_open = pools().any(|pool| !pool.has_healthy(&node.health));
+        node.health.set(target, health.is_in_service());
+        node.health.set_failed(target, health.has_failed());
+        (failed_open || health.has_failed()) && pools().any(|pool| pool.ends_flows(&node.health))
+    }
+
+    /// Has the node in this zone a healthy target for each of its listeners?
+    pub(super) fn is_zone_healthy(&self, load_balancer: LoadBalancerIdx, zone: Zone) -> bool {
+        let node = self.load_balancers.get(&(load_balancer, zone));
+        let Some(node) = node.and_then(|idx| self.nodes.get(*idx)) else {
+            return false;
+        };
+        let mut listeners = node.listeners.iter();
+        listeners.all(|listener| listener.pool.has_healthy(&node.health))
+    }
+
+    /// Notes what somebody else has found; not of a node or target that is gone.
     pub(super) fn set_health(&self, node: EniIdx, target: TargetIdx, healthy: bool) {
         if let Some(node) = self.nodes.get(node)
             && self.targets.get(target).is_some()
@@ -142,6 +169,56 @@ impl Balancers {
             node.health.set(target, healthy);
         }
     }
+}
+
+/// Every node, with its load balancer and its zone.
+pub(super) fn nodes(
+    config: &DataplaneConfig,
+) -> impl Iterator<Item = (EniIdx, LoadBalancerIdx, Zone)> {
+    let interfaces = config.enis.iter();
+    interfaces.filter_map(|(idx, interface)| match interface.role {
+        Role::Node {
+            load_balancer,
+            zone,
+        } => Some((idx, load_balancer, zone)),
+        _ => None,
+    })
+}
+
+/// The targets that drain, and leave their flows behind when that ends.
+fn draining(config: &DataplaneConfig) -> impl Iterator<Item = (TargetGroupIdx, TargetIdx, Place)> {
+    let groups = config.target_groups.iter();
+    let lasting = groups.filter(|(_, group)| !group.terminates_on_deregistration);
+    lasting.flat_map(move |(group_idx, group)| {
+        group.targets.iter().filter_map(move |idx| {
+            let target = config.targets.get(*idx).filter(|target| target.draining)?;
+            Some((group_idx, *idx, (target.address, target.port)))
+        })
+    })
+}
+
+/// Where targets were that have drained, `before` or just now, as long as somebody has their address.
+fn drained(
+    config: &DataplaneConfig,
+    before: &Balancers,
+) -> HashMap<TargetGroupIdx, HashSet<Place>> {
+    let mut drained = before.drained.clone();
+    for (group, idx, place) in &before.draining {
+        if config.targets.get(*idx).is_none() {
+            drained.entry(*group).or_default().insert(*place);
+        }
+    }
+    if drained.is_empty() {
+        return drained;
+    }
+    let interfaces = config.enis.iter().map(|(_, interface)| interface);
+    let addresses: HashSet<_> = interfaces.flat_map(|it| &it.addresses).collect();
+    drained.retain(|group, places| {
+        places.retain(|(address, _)| addresses.contains(address));
+        let group = config.target_groups.get(*group);
+        !places.is_empty() && group.is_some_and(|group| !group.terminates_on_deregistration)
+    });
+    drained
 }
 
 /// The listeners of a load balancer as its node in `zone` has them, their pools by target group and zone, `None` for all zones.
@@ -188,18 +265,19 @@ impl Node {
             .ok_or(DropReason::PortNotOffered)
     }
 
-    /// What was known of a target that had the place of a new one says nothing of that.
+    /// What was known of a target that had the place of a new one says nothing of that; where there are health checks, it has yet
+    /// to pass.
     fn forget(&self, is_new: impl Fn(TargetIdx) -> bool) {
-        let members = self.listeners.iter().flat_map(|it| it.pool.members());
-        for member in members.filter(|member| is_new(member.idx)) {
-            self.health.set(member.idx, true);
+        for pool in self.listeners.iter().map(|listener| &listener.pool) {
+            for member in pool.members().filter(|member| is_new(member.idx)) {
+                self.health.set(member.idx, !pool.is_probed);
+                self.health.set_failed(member.idx, false);
+            }
         }
     }
-}
 
-impl Listener {
-    /// Is this a target of its group, wherever it stands, and whether or not it drains?
-    pub(super) fn has_target(&self, address: Addr, port: u16) -> bool {
-        self.pool.has_target(address, port)
+    /// Do flows through this listener to this address and port live on?
+    pub(super) fn keeps(&self, listener: &Listener, address: Addr, port: u16) -> bool {
+        listener.pool.keeps(&self.health, (address, port))
     }
 }

@@ -1,6 +1,6 @@
 //! The targets that a node may choose from, and the choice.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use foldhash::fast::FixedState;
 
@@ -21,9 +21,16 @@ pub(super) struct Pool {
     members: Box<[Member]>,
     /// As many, and by themselves, because all of them are looked at for each new flow of a sticky group.
     salts: Box<[u64]>,
-    /// Where the group's targets are, all of them: flows to one that may not be chosen (any more) go on.
-    registered: HashSet<(Addr, u16), FixedState>,
+    /// Where the group's targets are, all of them: flows to one that may not be chosen (any more) go on. Those without an index
+    /// have drained, and left their flows behind.
+    registered: HashMap<Place, Option<TargetIdx>, FixedState>,
+    /// Are new targets in service only once they have passed a health check?
+    pub(super) is_probed: bool,
+    terminates_on_unhealthy: bool,
 }
+
+/// A target's address and port.
+pub(super) type Place = (Addr, u16);
 
 /// A target to be chosen.
 #[derive(Clone, Copy)]
@@ -43,10 +50,11 @@ struct Word {
 }
 
 impl Pool {
-    /// The group's targets in the zones that `is_in_scope` names.
+    /// The group's targets in the zones that `is_in_scope` names, and those that have `drained`.
     pub(super) fn new(
         config: &DataplaneConfig,
         group: TargetGroupIdx,
+        drained: impl Iterator<Item = Place>,
         is_in_scope: impl Fn(Zone) -> bool,
     ) -> Self {
         let group = config.target_groups.get(group);
@@ -64,15 +72,36 @@ impl Pool {
             words: words(&members),
             salts: members.iter().map(salt).collect(),
             members: members.into(),
-            registered: targets
-                .map(|(_, target)| (target.address, target.port))
+            registered: drained
+                .map(|place| (place, None))
+                .chain(targets.map(|(idx, target)| ((target.address, target.port), Some(idx))))
                 .collect(),
+            is_probed: group.is_some_and(|group| group.health_check.is_some()),
+            terminates_on_unhealthy: group.is_some_and(|group| group.terminates_on_unhealthy),
         }
     }
 
-    /// Is there a target of the group at this address and port?
-    pub(super) fn has_target(&self, address: Addr, port: u16) -> bool {
-        self.registered.contains(&(address, port))
+    /// Do flows to this address and port live on? Not if the target has failed, unless there is no better one (AWS: "unless the
+    /// unhealthy target triggers the load balancer to fail open").
+    pub(super) fn keeps(&self, health: &Health, place: Place) -> bool {
+        self.registered.get(&place).is_some_and(|target| {
+            let has_failed = target.is_some_and(|idx| health.has_failed(idx));
+            !(has_failed && self.terminates_on_unhealthy && self.has_healthy(health))
+        })
+    }
+
+    /// Are there targets whose flows do not live on?
+    pub(super) fn ends_flows(&self, health: &Health) -> bool {
+        let has_failed = |member: &Member| health.has_failed(member.idx);
+        self.terminates_on_unhealthy
+            && self.members.iter().any(has_failed)
+            && self.has_healthy(health)
+    }
+
+    /// Is one of those that may be chosen healthy?
+    pub(super) fn has_healthy(&self, health: &Health) -> bool {
+        let mut words = self.words.iter();
+        words.any(|word| word.members & !health.unhealthy(word.number) != 0)
     }
 
     /// Does a client keep its target?
@@ -219,7 +248,9 @@ mod tests {
             words: words(&members),
             salts: members.iter().map(salt).collect(),
             members,
-            registered: HashSet::default(),
+            registered: HashMap::default(),
+            is_probed: false,
+            terminates_on_unhealthy: false,
         }
     }
 

@@ -82,8 +82,8 @@ pub struct TargetGroup {
     pub terminates_on_deregistration: bool,
     /// Are a target's flows reset when it becomes unhealthy?
     pub terminates_on_unhealthy: bool,
-    /// How its targets are probed.
-    pub health_check: HealthCheck,
+    /// How its targets are probed; `None`: they are not, and count as healthy.
+    pub health_check: Option<HealthCheck>,
     /// Does a TCP connection begin with a PROXY header, version 2?
     pub proxy_protocol: bool,
 }

@@ -13,11 +13,11 @@ use parking_lot::Mutex;
 
 pub(super) use counters::Counters;
 pub use counters::EniCounters;
+pub(super) use stack::Stack;
 
 use super::config::{EniIdx, Interface, Role};
 use super::time::Instant;
 use crate::net::Addr;
-use stack::Stack;
 
 /// An elastic network interface.
 pub(super) struct Eni {
@@ -53,9 +53,11 @@ impl Eni {
                     ..
                 }),
             ) if same.addresses == interface.addresses => Some(Arc::clone(stack)),
-            (Role::Endpoint(_), _) => {
-                Some(Arc::new(Mutex::new(Stack::new(&interface.addresses, mtu))))
-            }
+            (Role::Endpoint(_), _) => Some(Arc::new(Mutex::new(Stack::new(
+                &interface.addresses,
+                mtu,
+                0,
+            )))),
             (Role::Instance { .. } | Role::Gateway | Role::Node { .. }, _) => None,
         };
         Self {

@@ -1,40 +1,42 @@
 //! The host behind an interface that no instance stands behind: smoltcp, fed and drained one packet at a time.
 //!
-//! It answers ICMP echo; later layers hang their sockets on it. It has no say in what reaches it: the pipeline has already
-//! asked the security groups.
+//! It answers ICMP echo, and opens the connections of health checks, each on a stack of its own. It has no say in what reaches it:
+//! the pipeline has already asked the security groups, and checked TCP's checksum where there is one.
 
 use std::collections::VecDeque;
 
-use smoltcp::iface::{Config, Interface, SocketSet};
-use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
+use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
+use smoltcp::phy::{Checksum, Device, DeviceCapabilities, Medium, RxToken, TxToken};
+use smoltcp::socket::tcp::{Socket, SocketBuffer};
 use smoltcp::wire::{HardwareAddress, IpCidr, Ipv4Address};
 
 use super::super::time::Instant;
 use crate::net::Addr;
 
 /// A smoltcp interface with its two queues.
-pub(super) struct Stack {
+pub(in crate::dataplane) struct Stack {
     interface: Interface,
     sockets: SocketSet<'static>,
     link: Link,
 }
 
 impl Stack {
-    /// A host that owns `addresses` and reaches everything directly.
-    pub(super) fn new(addresses: &[Addr], mtu: u16) -> Self {
+    /// A host that owns `addresses` and reaches everything directly; its sequence numbers begin as `seed` says.
+    pub(in crate::dataplane) fn new(addresses: &[Addr], mtu: u16, seed: u64) -> Self {
         let mut link = Link {
             mtu: mtu.into(),
             received: VecDeque::new(),
             sent: VecDeque::new(),
         };
         let now = smoltcp::time::Instant::ZERO;
-        let mut interface = Interface::new(Config::new(HardwareAddress::Ip), &mut link, now);
+        let mut config = Config::new(HardwareAddress::Ip);
+        config.random_seed = seed;
+        let mut interface = Interface::new(config, &mut link, now);
         interface.update_ip_addrs(|own| {
             // A prefix of length 0: every peer is on the link, whatever the VPC's CIDR.
             let cidrs = addresses
                 .iter()
-                .filter_map(|address| address.octets_v4())
-                .map(|octets| IpCidr::new(Ipv4Address::from(octets).into(), 0));
+                .filter_map(|address| Some(IpCidr::new(v4(*address)?.into(), 0)));
             own.extend(cidrs.take(own.capacity()));
         });
         Self {
@@ -46,11 +48,59 @@ impl Stack {
 
     /// Hands `packet` in and takes out what the stack sends because of it.
     pub(super) fn exchange(&mut self, packet: &[u8], now: Instant) -> Vec<Vec<u8>> {
-        self.link.received.push_back(packet.to_vec());
-        let now = smoltcp::time::Instant::from_micros(now.0.min(i64::MAX as u64) as i64);
-        self.interface.poll(now, &mut self.link, &mut self.sockets);
-        self.link.sent.drain(..).collect()
+        self.receive(packet);
+        self.poll(now).collect()
     }
+
+    /// Hands a packet in.
+    pub(in crate::dataplane) fn receive(&mut self, packet: &[u8]) {
+        self.link.received.push_back(packet.to_vec());
+    }
+
+    /// Does what is to be done, and takes out what is to be sent.
+    pub(in crate::dataplane) fn poll(&mut self, now: Instant) -> impl Iterator<Item = Vec<u8>> {
+        self.interface
+            .poll(to_smoltcp(now), &mut self.link, &mut self.sockets);
+        self.link.sent.drain(..)
+    }
+
+    /// When [`Stack::poll`] has something to do by itself.
+    pub(in crate::dataplane) fn due(&mut self, now: Instant) -> Option<Instant> {
+        let due = self.interface.poll_at(to_smoltcp(now), &self.sockets)?;
+        Some(Instant(due.total_micros().try_into().unwrap_or(0)))
+    }
+
+    /// Begins to open a TCP connection between these addresses and ports, with buffers of these many bytes to send and to receive.
+    pub(in crate::dataplane) fn connect(
+        &mut self,
+        (from, own_port): (Addr, u16),
+        (to, port): (Addr, u16),
+        (sends, receives): (usize, usize),
+    ) -> Option<SocketHandle> {
+        let buffer = |bytes| SocketBuffer::new(vec![0; bytes]);
+        let mut socket = Socket::new(buffer(receives), buffer(sends));
+        // Whoever waits for an answer can have his acknowledgement at once.
+        socket.set_ack_delay(None);
+        socket.set_nagle_enabled(false);
+        let context = self.interface.context();
+        socket
+            .connect(context, (v4(to)?, port), (v4(from)?, own_port))
+            .ok()?;
+        Some(self.sockets.add(socket))
+    }
+
+    /// The socket of a connection.
+    pub(in crate::dataplane) fn socket(&mut self, handle: SocketHandle) -> &mut Socket<'static> {
+        self.sockets.get_mut(handle)
+    }
+}
+
+fn v4(address: Addr) -> Option<Ipv4Address> {
+    address.octets_v4().map(Ipv4Address::from)
+}
+
+fn to_smoltcp(now: Instant) -> smoltcp::time::Instant {
+    smoltcp::time::Instant::from_micros(now.0.min(i64::MAX as u64) as i64)
 }
 
 /// The link between the data plane and the stack.
@@ -79,6 +129,8 @@ impl Device for Link {
         let mut capabilities = DeviceCapabilities::default();
         capabilities.medium = Medium::Ip;
         capabilities.max_transmission_unit = self.mtu;
+        // A packet from a TUN may have none yet.
+        capabilities.checksum.tcp = Checksum::Tx;
         capabilities
     }
 }

@@ -49,6 +49,8 @@ pub struct Terms {
     pub mtu: u16,
     /// Is its target told who the initiator is, by a PROXY header?
     pub proxied: bool,
+    /// Is its initiator a probe of a load balancer's node?
+    pub probe: bool,
 }
 
 /// One flow.
@@ -105,9 +107,10 @@ impl Flow {
     /// Fills a place that no worker sees.
     pub(super) fn fill(&self, initiator: &FlowKey, terms: &Terms, now: Instant) {
         self.store_key(Side::Initiator, initiator);
-        let state = match terms.proxied {
-            true => State::PROXIED.0,
-            false => 0,
+        let state = match (terms.proxied, terms.probe) {
+            (true, _) => State::PROXIED.0,
+            (_, true) => State::PROBE.0,
+            _ => 0,
         };
         self.state.store(state, Relaxed);
         self.mtu.store(terms.mtu, Relaxed);

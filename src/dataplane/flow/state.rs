@@ -55,11 +55,19 @@ impl State {
     pub(in crate::dataplane) const HEADER_ACKED: Self = Self(4096);
     /// TCP: the initiator's first data has followed the header.
     pub(super) const DATA_FOLLOWED: Self = Self(8192);
+    /// Its initiator is a probe of a load balancer's node.
+    pub(in crate::dataplane) const PROBE: Self = Self(16384);
 
     /// Are all of `bits` set?
     #[inline]
     pub const fn has(self, bits: Self) -> bool {
         self.0 & bits.0 == bits.0
+    }
+
+    /// Does a packet along it go to the other side's instance, with nothing but addresses and ports changed?
+    #[inline]
+    pub(in crate::dataplane) const fn is_plain(self) -> bool {
+        self.0 & (Self::PROXIED.0 | Self::PROBE.0) == 0
     }
 
     /// Has the conversation ended?

@@ -1,0 +1,826 @@
+//! Health checks: what nodes probe, what they make of the answers, and what becomes of flows.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use privlink::dataplane::config::{HealthCheck, HealthCheckProtocol, TargetIdx};
+use privlink::dataplane::{
+    DropReason, EniIdx, Event, Failure, TargetHealth, TargetHealthView, Verdict,
+};
+use privlink::net::Addr;
+use privlink::sim::{PacketBuilder, Server, SimPacket, Topology, World, tcp};
+
+use super::{A, ACK, EC2, ENDPOINT, RST, SYN, drops, source};
+
+const LISTENER: ([u8; 4], u16) = (ENDPOINT, 80);
+const NODE_A: EniIdx = Topology::NODE_A;
+const NODE_C: EniIdx = Topology::NODE_C;
+const PORT: u16 = Topology::TARGET_PORT;
+const SECOND: Duration = Duration::from_secs(1);
+
+/// W2 with probes each ten seconds, which may take four, and thresholds of 3 and 2.
+fn probed(targets: u32, protocol: HealthCheckProtocol) -> Topology {
+    let mut topology = Topology::w2(targets);
+    topology.target_group().health_check = Some(HealthCheck {
+        interval: 10 * SECOND,
+        timeout: 4 * SECOND,
+        healthy_threshold: 3,
+        unhealthy_threshold: 2,
+        ..Topology::health_check(protocol)
+    });
+    topology
+}
+
+fn http() -> HealthCheckProtocol {
+    HealthCheckProtocol::Http {
+        path: "/health".into(),
+        matcher: vec![200..=299, 302..=302],
+    }
+}
+
+fn eni(target: u32) -> EniIdx {
+    Topology::target_eni(target)
+}
+
+/// A world in which every target's server does this.
+fn world(topology: &Topology, server: &Server) -> World {
+    let mut world = World::new(topology);
+    for (_, target) in topology.config.targets.iter() {
+        let place = |it: &(EniIdx, &privlink::dataplane::config::Interface)| {
+            it.1.vpc == Topology::PROVIDER_VPC && it.1.addresses.contains(&target.address)
+        };
+        if let Some((eni, _)) = topology.config.enis.iter().find(place) {
+            world.servers.insert((eni, target.port), server.clone());
+        }
+    }
+    world
+}
+
+/// The health of a target as its nodes see it, in their order.
+fn health(world: &World, target: u32) -> Vec<TargetHealth> {
+    let views = world.dataplane.target_health();
+    let views = views
+        .iter()
+        .filter(|view| view.target == TargetIdx::new(target, 0));
+    views.map(|view| view.health).collect()
+}
+
+/// State and reason of a target that one node sees, as AWS names them.
+fn names(world: &World, target: u32) -> (&'static str, Option<&'static str>) {
+    let [health] = health(world, target)[..] else {
+        panic!("{:?}", health(world, target))
+    };
+    (health.state(), health.reason())
+}
+
+/// What has been told of each target, as state and reason.
+fn told(world: &World) -> BTreeMap<u32, Vec<String>> {
+    let mut told = BTreeMap::<_, Vec<_>>::new();
+    for Event::TargetHealth(view) in world.events() {
+        let reason = view.health.reason().unwrap_or("-");
+        let line = format!("{} {reason}", view.health.state());
+        told.entry(view.target.index()).or_default().push(line);
+    }
+    told
+}
+
+/// The packets of probes to a target among what the core has said.
+fn probes(said: &[privlink::dataplane::Transmit], target: u32) -> Vec<SimPacket> {
+    let said = said.iter().filter(|transmit| transmit.to == eni(target));
+    let packets = said.map(|transmit| SimPacket {
+        vnet: Default::default(),
+        bytes: transmit.bytes.clone(),
+    });
+    packets.collect()
+}
+
+fn flags(packet: &SimPacket) -> u8 {
+    packet.bytes[33]
+}
+
+/// The bytes that these segments carry.
+fn said_by(packets: &[SimPacket]) -> Vec<u8> {
+    let payload = |packet: &SimPacket| {
+        let headers = packet.headers().unwrap();
+        packet.bytes[headers.len - headers.payload_len..].to_vec()
+    };
+    packets.iter().flat_map(payload).collect()
+}
+
+/// A connection through the endpoint, its handshake done: the target it got, and what each side sends next.
+fn connect(world: &mut World, port: u16) -> (u32, [PacketBuilder; 2]) {
+    let syn = tcp((EC2, port), LISTENER);
+    let Verdict::Forward(to) = world.send(A, &syn).verdict else {
+        panic!("{}", world.describe())
+    };
+    let sides = world.connect_between(A, (EC2, port), LISTENER, to);
+    (to.index() - eni(0).index(), sides)
+}
+
+#[test]
+fn a_tcp_probe_comes_from_the_nodes_own_address_and_leaves_nothing_behind() {
+    let mut world = world(&probed(2, HealthCheckProtocol::Tcp), &Server::Accepts);
+    let said = world.advance(2 * SECOND);
+    let packets = probes(&said, 1);
+    assert_eq!(
+        packets.iter().map(flags).collect::<Vec<_>>(),
+        [SYN, ACK, RST | ACK]
+    );
+    for packet in &packets {
+        assert!(packet.checksums_are_right());
+        let (address, port) = source(&packet.tuple());
+        assert_eq!(
+            (address, packet.tuple().dst_port),
+            (Topology::NODE_C_ADDRESS, PORT)
+        );
+        assert!(port >= 1024);
+    }
+    assert_eq!(names(&world, 1), ("healthy", None));
+    assert_eq!(world.new_drops(), drops([]));
+    let flows = world.flows();
+    assert!(
+        flows.iter().all(|flow| flow.state.name() == "reset"),
+        "{flows:?}"
+    );
+}
+
+#[test]
+fn an_http_probe_asks_for_the_path_and_goes_by_the_status_code() {
+    let mut answers = BTreeMap::new();
+    for (status, expected) in [
+        (200, TargetHealth::Healthy),
+        (299, TargetHealth::Healthy),
+        (302, TargetHealth::Healthy),
+        (300, TargetHealth::Unhealthy(Failure::ResponseCode(300))),
+        (503, TargetHealth::Unhealthy(Failure::ResponseCode(503))),
+    ] {
+        let mut world = world(&probed(2, http()), &Server::http(status));
+        let said = world.advance(30 * SECOND);
+        answers.insert(status, said_by(&probes(&said, 1)[..4]));
+        assert_eq!(health(&world, 1), [expected]);
+        assert_eq!(world.new_drops(), drops([]));
+    }
+    let request = "GET /health HTTP/1.1\r\nHost: 172.18.16.5:8080\r\nConnection: close\r\nUser-Agent: ELB-HealthChecker/2.0\r\n\r\n";
+    for asked in answers.values() {
+        assert_eq!(String::from_utf8_lossy(asked), request);
+    }
+    let mismatch = TargetHealth::Unhealthy(Failure::ResponseCode(503));
+    assert_eq!(mismatch.reason(), Some("Target.ResponseCodeMismatch"));
+    assert_eq!(
+        mismatch.description().unwrap(),
+        "Health checks failed with these codes: [503]"
+    );
+}
+
+#[test]
+fn a_target_is_initial_until_its_first_pass_and_each_change_is_told_once() {
+    let mut world = world(&probed(2, HealthCheckProtocol::Tcp), &Server::Accepts);
+    assert_eq!(
+        names(&world, 1),
+        ("initial", Some("Elb.RegistrationInProgress"))
+    );
+    world.advance(60 * SECOND);
+    let expected = [
+        "initial Elb.RegistrationInProgress",
+        "initial Elb.InitialHealthChecking",
+        "healthy -",
+    ];
+    let told = told(&world);
+    assert_eq!(told[&0], expected);
+    assert_eq!(told[&1], expected);
+}
+
+#[test]
+fn a_target_that_never_answers_is_initial_until_the_threshold_and_then_timed_out() {
+    let mut world = World::new(&probed(2, HealthCheckProtocol::Tcp));
+    world.advance(2 * SECOND);
+    assert_eq!(
+        names(&world, 1),
+        ("initial", Some("Elb.InitialHealthChecking"))
+    );
+    world.advance(30 * SECOND);
+    assert_eq!(names(&world, 1), ("unhealthy", Some("Target.Timeout")));
+    assert_eq!(
+        health(&world, 1)[0].description().unwrap(),
+        "Request timed out"
+    );
+    // It asks again meanwhile, as TCP does, and does not count more than one failure for that.
+    assert_eq!(told(&world)[&1].len(), 3);
+    assert_eq!(world.new_drops(), drops([]));
+}
+
+#[test]
+fn a_refusal_and_an_answer_that_is_none_fail_at_once() {
+    for (protocol, server) in [
+        (HealthCheckProtocol::Tcp, Server::Refuses),
+        (http(), Server::Refuses),
+        (
+            http(),
+            Server::Answers(b"220 mail.example.com ESMTP\r\n".to_vec()),
+        ),
+        (
+            http(),
+            Server::Answers(b"HTTP/1.1 200 OK\r\nContent-".to_vec()),
+        ),
+        (http(), Server::Answers(vec![])),
+        (
+            http(),
+            Server::Answers([b"HTTP/1.1 200 OK\r\n".as_slice(), &[b'x'; 900]].concat()),
+        ),
+    ] {
+        let mut world = world(&probed(2, protocol), &server);
+        world.advance(SECOND);
+        world.advance(10 * SECOND);
+        let expected = ("unhealthy", Some("Target.FailedHealthChecks"));
+        assert_eq!(names(&world, 1), expected, "{server:?}");
+        assert_eq!(world.new_drops(), drops([]), "{server:?}");
+    }
+}
+
+#[test]
+fn thresholds_count_results_in_a_row() {
+    let mut world = world(&probed(2, http()), &Server::http(200));
+    // The second probe comes when it likes, so that not all come at once; from then on each ten seconds.
+    world.advance(12 * SECOND);
+    assert_eq!(names(&world, 1).0, "healthy");
+    let after = |world: &mut World, statuses: &[u16]| {
+        for status in statuses {
+            world.servers.insert((eni(1), PORT), Server::http(*status));
+            world.advance(10 * SECOND);
+        }
+        names(world, 1).0
+    };
+    assert_eq!(after(&mut world, &[500, 200, 500, 200, 500]), "healthy");
+    assert_eq!(after(&mut world, &[500]), "unhealthy");
+    assert_eq!(after(&mut world, &[200, 200, 500, 200, 200]), "unhealthy");
+    assert_eq!(after(&mut world, &[200]), "healthy");
+    assert_eq!(after(&mut world, &[500]), "healthy");
+    assert_eq!(after(&mut world, &[503]), "unhealthy");
+    assert_eq!(told(&world)[&1].len(), 6);
+}
+
+#[test]
+fn a_probe_goes_to_the_port_that_the_check_names() {
+    let mut topology = probed(2, HealthCheckProtocol::Tcp);
+    topology.target_group().health_check.as_mut().unwrap().port = Some(9000);
+    let mut world = World::new(&topology);
+    world.servers.insert((eni(1), 9000), Server::Accepts);
+    world.advance(2 * SECOND);
+    assert_eq!(names(&world, 1), ("healthy", None));
+}
+
+#[test]
+fn security_groups_are_asked_about_the_node_and_what_they_stop_times_out() {
+    let mut target = probed(2, HealthCheckProtocol::Tcp);
+    target.group(Topology::TARGET_GROUP).ingress.clear();
+    let mut node = probed(2, HealthCheckProtocol::Tcp);
+    node.group(Topology::GATEWAY_GROUP).egress.clear();
+    for (topology, at, reason) in [
+        (target, eni(1), DropReason::IngressDenied),
+        (node, NODE_C, DropReason::EgressDenied),
+    ] {
+        let mut world = world(&topology, &Server::Accepts);
+        world.advance(30 * SECOND);
+        assert_eq!(names(&world, 1), ("unhealthy", Some("Target.Timeout")));
+        assert!(world.new_drops()[&(at, reason)] >= 2);
+        // The target's own egress rules say nothing of answers.
+        let mut topology = probed(2, HealthCheckProtocol::Tcp);
+        topology.group(Topology::TARGET_GROUP).egress.clear();
+        world.dataplane.apply(topology.config);
+        world.advance(40 * SECOND);
+        assert_eq!(names(&world, 1), ("healthy", None));
+    }
+}
+
+#[test]
+fn a_target_that_nobody_uses_is_unused() {
+    let mut topology = probed(4, HealthCheckProtocol::Tcp);
+    topology.target(1).zone = privlink::dataplane::config::Zone(7);
+    topology.target(3).address = Addr::v4(Topology::NODE_C_ADDRESS);
+    topology.target(2).address = Addr::v4([172, 18, 200, 1]);
+    let mut world = world(&topology, &Server::Accepts);
+    world.advance(10 * SECOND);
+    assert_eq!(names(&world, 0), ("healthy", None));
+    assert_eq!(names(&world, 1), ("unused", Some("Target.NotInUse")));
+    assert_eq!(names(&world, 2), ("unused", Some("Target.InvalidState")));
+    assert_eq!(names(&world, 3), ("unused", Some("Target.IpUnusable")));
+    // No listener any more; then no target.
+    topology.load_balancer().listeners.clear();
+    world.dataplane.apply(topology.config.clone());
+    world.advance(SECOND);
+    assert_eq!(names(&world, 0), ("unused", Some("Target.NotInUse")));
+    told(&world);
+    topology.target_group().targets.clear();
+    world.dataplane.apply(topology.config);
+    world.advance(SECOND);
+    assert!(world.dataplane.target_health().is_empty());
+    for lines in told(&world).values() {
+        assert_eq!(lines.last().unwrap(), "unused Target.NotRegistered");
+    }
+}
+
+#[test]
+fn without_a_health_check_health_is_unavailable_and_targets_are_used() {
+    let mut topology = probed(4, HealthCheckProtocol::Tcp);
+    let mut world = World::new(&topology);
+    world.advance(30 * SECOND);
+    assert_eq!(names(&world, 1).0, "unhealthy");
+    topology.target_group().health_check = None;
+    world.dataplane.apply(topology.config);
+    assert_eq!(world.advance(60 * SECOND), []);
+    let expected = ("unavailable", Some("Target.HealthCheckDisabled"));
+    assert_eq!(names(&world, 1), expected);
+    assert!(
+        world
+            .dataplane
+            .is_zone_healthy(Topology::LOAD_BALANCER, Topology::ZONE_C)
+    );
+}
+
+#[test]
+fn a_new_target_gets_connections_from_its_first_pass_on() {
+    let topology = probed(4, HealthCheckProtocol::Tcp);
+    let mut world = World::new(&topology);
+    world.servers.insert((eni(1), PORT), Server::Accepts);
+    // Nobody has passed: all are used.
+    let targets = |world: &mut World| -> BTreeSet<u32> {
+        let ports = 1024..1064;
+        ports.map(|port| connect(world, port).0).collect()
+    };
+    assert_eq!(targets(&mut world), [1, 3].into());
+    assert!(
+        !world
+            .dataplane
+            .is_zone_healthy(Topology::LOAD_BALANCER, Topology::ZONE_C)
+    );
+    world.advance(2 * SECOND);
+    assert_eq!(
+        (names(&world, 1).0, names(&world, 3).0),
+        ("healthy", "initial")
+    );
+    assert!(
+        world
+            .dataplane
+            .is_zone_healthy(Topology::LOAD_BALANCER, Topology::ZONE_C)
+    );
+    assert!(
+        !world
+            .dataplane
+            .is_zone_healthy(Topology::LOAD_BALANCER, Topology::ZONE_A)
+    );
+    // What went to one that has yet to pass stays there.
+    assert!(
+        world
+            .flows()
+            .iter()
+            .any(|flow| flow.target.key.ingress == eni(3) && flow.via.is_some())
+    );
+    let new = (2000..2040).map(|port| connect(&mut world, port).0);
+    assert_eq!(new.collect::<BTreeSet<_>>(), [1].into());
+}
+
+#[test]
+fn a_target_that_becomes_unhealthy_has_its_connections_reset_on_both_sides() {
+    for terminates in [true, false] {
+        let mut topology = probed(4, HealthCheckProtocol::Tcp);
+        topology.target_group().terminates_on_unhealthy = terminates;
+        let mut world = world(&topology, &Server::Accepts);
+        world.advance(2 * SECOND);
+        let mut by_target = BTreeMap::<u32, Vec<_>>::new();
+        for port in 1024..1064 {
+            let (target, sides) = connect(&mut world, port);
+            by_target.entry(target).or_default().push(sides);
+        }
+        assert_eq!(by_target.len(), 2);
+        world.servers.insert((eni(1), PORT), Server::Refuses);
+        let said = world.advance(21 * SECOND);
+        assert_eq!(
+            names(&world, 1),
+            ("unhealthy", Some("Target.FailedHealthChecks"))
+        );
+        let resets = |to| {
+            let to = said.iter().filter(|it| it.to == to);
+            to.filter(|it| {
+                it.bytes[33] & RST != 0 && it.bytes[22..24] != PORT.to_be_bytes()
+                    || it.to == eni(1)
+                        && it.bytes[33] & RST != 0
+                        && it.bytes[24..28] == 1001u32.to_be_bytes()
+            })
+            .count()
+        };
+        let lost = if terminates { by_target[&1].len() } else { 0 };
+        assert_eq!((resets(A), resets(eni(1))), (lost, lost));
+        for [client, server] in &by_target[&3] {
+            world.deliver(A, client, eni(3));
+            world.deliver(eni(3), server, A);
+        }
+        for [client, _] in &by_target[&1] {
+            match terminates {
+                true => assert_eq!(world.refuse(A, client, DropReason::NoFlow).len(), 1),
+                false => _ = world.deliver(A, client, eni(1)),
+            }
+        }
+    }
+}
+
+#[test]
+fn when_all_are_unhealthy_all_are_used_and_keep_their_connections() {
+    let topology = probed(4, HealthCheckProtocol::Tcp);
+    let mut world = world(&topology, &Server::Accepts);
+    world.advance(2 * SECOND);
+    let before: Vec<_> = (1024..1064).map(|port| connect(&mut world, port)).collect();
+    // The first to fail loses its own; the last of them does not, as there is no better one.
+    world.servers.remove(&(eni(3), PORT));
+    world.advance(30 * SECOND);
+    world.servers.remove(&(eni(1), PORT));
+    world.advance(30 * SECOND);
+    assert_eq!(
+        (names(&world, 1).0, names(&world, 3).0),
+        ("unhealthy", "unhealthy")
+    );
+    assert!(
+        !world
+            .dataplane
+            .is_zone_healthy(Topology::LOAD_BALANCER, Topology::ZONE_C)
+    );
+    for (target, [client, _]) in &before {
+        match target {
+            1 => _ = world.deliver(A, client, eni(1)),
+            _ => _ = world.refuse(A, client, DropReason::NoFlow),
+        }
+    }
+    let used: BTreeSet<_> = (2000..2040)
+        .map(|port| connect(&mut world, port).0)
+        .collect();
+    assert_eq!(used, [1, 3].into());
+    // One recovers, so the other one's are reset.
+    world.servers.insert((eni(3), PORT), Server::Accepts);
+    world.advance(41 * SECOND);
+    assert_eq!(
+        (names(&world, 1).0, names(&world, 3).0),
+        ("unhealthy", "healthy")
+    );
+    let left = world.flows();
+    let left = left.iter().filter(|flow| flow.via.is_some());
+    assert!(left.clone().count() > 0);
+    assert!(left.clone().all(|flow| flow.target.key.ingress == eni(3)));
+}
+
+#[test]
+fn a_draining_target_keeps_its_connections_and_at_the_end_they_are_reset_or_live_on() {
+    for terminates in [true, false] {
+        let mut topology = probed(4, HealthCheckProtocol::Tcp);
+        topology.target_group().terminates_on_deregistration = terminates;
+        let mut world = world(&topology, &Server::Accepts);
+        world.advance(2 * SECOND);
+        let mut old = (1024..1064).map(|port| connect(&mut world, port));
+        let (_, [client, server]) = old.find(|(target, _)| *target == 1).unwrap();
+        topology.target(1).draining = true;
+        world.dataplane.apply(topology.config.clone());
+        let said = world.advance(100 * SECOND);
+        assert!(probes(&said, 1).is_empty(), "it is not probed any more");
+        let draining = ("draining", Some("Target.DeregistrationInProgress"));
+        assert_eq!(names(&world, 1), draining);
+        let new: BTreeSet<_> = (2000..2040)
+            .map(|port| connect(&mut world, port).0)
+            .collect();
+        assert_eq!(new, [3].into());
+        world.deliver(A, &client, eni(1));
+        // Control takes it away when the delay is over.
+        topology
+            .target_group()
+            .targets
+            .retain(|idx| idx.index() != 1);
+        topology.config.targets.take(TargetIdx::new(1, 0));
+        world.dataplane.apply(topology.config.clone());
+        world.advance(SECOND);
+        assert_eq!(
+            told(&world)[&1].last().unwrap(),
+            "unused Target.NotRegistered"
+        );
+        // And another change, which does not concern it.
+        topology.add_target(4, Topology::ZONE_C);
+        world.dataplane.apply(topology.config.clone());
+        world.advance(SECOND);
+        if terminates {
+            world.refuse(A, &client, DropReason::NoFlow);
+            continue;
+        }
+        world.deliver(A, &client, eni(1));
+        world.deliver(eni(1), &server, A);
+        // Until it idles out, or its instance goes.
+        topology.config.enis.take(eni(1));
+        world.dataplane.apply(topology.config);
+        world.advance(SECOND);
+        world.refuse(A, &client, DropReason::NoFlow);
+    }
+}
+
+#[test]
+fn each_node_probes_the_targets_that_it_may_choose() {
+    let mut topology = probed(4, HealthCheckProtocol::Tcp);
+    let nodes = |world: &World, target: u32| -> Vec<EniIdx> {
+        let views: Vec<TargetHealthView> = world.dataplane.target_health();
+        let of = views.iter().filter(|view| view.target.index() == target);
+        of.filter_map(|view| Some(view.node?.0)).collect()
+    };
+    let mut world = world(&topology, &Server::Accepts);
+    assert_eq!([nodes(&world, 0), nodes(&world, 1)], [[NODE_A], [NODE_C]]);
+    world.advance(2 * SECOND);
+    topology.load_balancer().cross_zone = true;
+    world.dataplane.apply(topology.config.clone());
+    assert_eq!([nodes(&world, 0), nodes(&world, 1)], [[NODE_A, NODE_C]; 2]);
+    assert_eq!(
+        health(&world, 1),
+        [TargetHealth::RegistrationInProgress, TargetHealth::Healthy]
+    );
+    let said = world.advance(2 * SECOND);
+    let sources: BTreeSet<_> = probes(&said, 1)
+        .iter()
+        .map(|it| source(&it.tuple()).0)
+        .collect();
+    assert!(sources.contains(&[172, 18, 0, 80]));
+    assert_eq!(health(&world, 1), [TargetHealth::Healthy; 2]);
+    // What one node finds says nothing of the others.
+    topology.group(Topology::TARGET_GROUP).ingress =
+        vec![privlink::sim::any_from("172.18.0.80/32")];
+    world.dataplane.apply(topology.config);
+    world.advance(30 * SECOND);
+    let timeout = TargetHealth::Unhealthy(Failure::Timeout);
+    assert_eq!(health(&world, 1), [TargetHealth::Healthy, timeout]);
+}
+
+#[test]
+fn a_change_keeps_what_is_known_of_the_targets_that_it_does_not_concern() {
+    let mut topology = probed(40, HealthCheckProtocol::Tcp);
+    let mut world = world(&topology, &Server::Accepts);
+    world.servers.remove(&(eni(7), PORT));
+    world.advance(31 * SECOND);
+    told(&world);
+    let known = world.dataplane.target_health();
+    for number in 40..60 {
+        topology.add_target(number, Topology::ZONE_A);
+        world.dataplane.apply(topology.config.clone());
+    }
+    topology
+        .target_group()
+        .health_check
+        .as_mut()
+        .unwrap()
+        .interval = 5 * SECOND;
+    topology.target_group().stickiness = true;
+    world.dataplane.apply(topology.config.clone());
+    let after = world.dataplane.target_health();
+    assert!(known.iter().all(|view| after.contains(view)));
+    world.advance(20 * SECOND);
+    let told = told(&world);
+    assert!(told.keys().all(|target| *target >= 40), "{told:?}");
+    // A new way of probing is taken up, with what is known.
+    topology
+        .target_group()
+        .health_check
+        .as_mut()
+        .unwrap()
+        .protocol = http();
+    world.dataplane.apply(topology.config);
+    world.advance(SECOND);
+    assert_eq!(names(&world, 7).0, "unhealthy");
+    world.advance(20 * SECOND);
+    assert_eq!(names(&world, 8), ("unhealthy", Some("Target.Timeout")));
+}
+
+/// A payload and a window.
+type Says = (Vec<u8>, u16);
+
+#[test]
+fn a_target_that_wastes_time_or_space_is_timed_out_and_holds_nothing() {
+    // An answer without an end; one byte of window; one byte every second.
+    let endless = |nth: usize| {
+        (
+            vec![b"HTTP/1.1 200 OK\r\n".to_vec(), b"X: y\r\n".repeat(100)][nth.min(1)].clone(),
+            64240,
+        )
+    };
+    let narrow = |_: usize| (vec![], 1);
+    let dripping = |nth: usize| (b"HTTP/1.1 200 OK\r\n\r\n"[nth..=nth].to_vec(), 64240);
+    let says: [(&str, &dyn Fn(usize) -> Says); 3] = [
+        ("endless", &endless),
+        ("narrow", &narrow),
+        ("dripping", &dripping),
+    ];
+    for (name, says) in says {
+        let mut world = World::new(&probed(2, http()));
+        let mut syn = None;
+        while syn.is_none() {
+            let said = world.advance(Duration::from_millis(10));
+            syn = probes(&said, 1).pop();
+        }
+        let syn = syn.unwrap();
+        let (node, seq) = (
+            source(&syn.tuple()),
+            u32::from_be_bytes(syn.bytes[24..28].try_into().unwrap()) + 1,
+        );
+        let own = tcp((Topology::target_address(1), PORT), node);
+        let accept = own.clone().segment(SYN | ACK, 5000, seq).window(says(0).1);
+        world.send(eni(1), &accept);
+        let (mut next, mut heard, mut ended) = (5001_u32, 0_u32, None);
+        for nth in 0..10 {
+            let (payload, window) = says(nth);
+            let packet = own
+                .clone()
+                .segment(ACK, next, seq + heard)
+                .window(window)
+                .payload(&payload);
+            let mut said = world.send(eni(1), &packet).replies;
+            said.extend(world.advance(SECOND));
+            let said = probes(&said, 1);
+            if let Some(reset) = said.iter().find(|it| flags(it) & RST != 0) {
+                ended.get_or_insert((nth, reset.clone()));
+            }
+            let of_this = said.iter().filter(|it| source(&it.tuple()) == node);
+            let ack = of_this.map(|it| u32::from_be_bytes(it.bytes[28..32].try_into().unwrap()));
+            next = ack.max().unwrap_or(next).max(next);
+            heard += u32::from(window == 1 && nth < 4);
+        }
+        let (seconds, reset) = ended.unwrap_or_else(|| panic!("{name} still lives"));
+        assert!(
+            seconds <= 4 && source(&reset.tuple()) == node,
+            "{name}: {seconds} s"
+        );
+        assert_eq!(told(&world)[&1].len(), 2, "{name} has failed once");
+        // What it still says goes nowhere, and is not held against anybody.
+        let late = own.segment(ACK, next, seq).payload(&[0; 1000]);
+        assert_eq!(world.send(eni(1), &late).verdict, Verdict::Answered);
+        world.advance(30 * SECOND);
+        assert_eq!(names(&world, 1).0, "unhealthy", "{name}");
+    }
+}
+
+#[test]
+fn an_answer_with_a_wrong_checksum_is_none_and_a_super_packet_without_one_is() {
+    for (spoil, healthy) in [(true, false), (false, true)] {
+        let mut world = World::new(&probed(2, http()));
+        let mut said = vec![];
+        while said.is_empty() {
+            said = probes(&world.advance(Duration::from_millis(10)), 1);
+        }
+        let node = source(&said[0].tuple());
+        let seq = u32::from_be_bytes(said[0].bytes[24..28].try_into().unwrap()) + 1;
+        let own = tcp((Topology::target_address(1), PORT), node);
+        let asked = world.send(eni(1), &own.clone().segment(SYN | ACK, 5000, seq));
+        let asked = said_by(&probes(&asked.replies, 1)).len() as u32;
+        assert!(asked > 50);
+        let body = if spoil { 200 } else { 20_000 };
+        let page = [b"HTTP/1.1 200 OK\r\n\r\n".to_vec(), vec![b'x'; body]].concat();
+        let answer = own.segment(ACK, 5001, seq + asked).payload(&page);
+        let mut packet = if spoil {
+            answer.build()
+        } else {
+            answer.gso(1460).build()
+        };
+        if spoil {
+            packet.bytes[36] ^= 1;
+        }
+        let outcome = world.send_packet(eni(1), packet);
+        assert_eq!(outcome.verdict, Verdict::Answered);
+        assert_eq!(
+            names(&world, 1).0,
+            if healthy { "healthy" } else { "initial" }
+        );
+    }
+}
+
+#[test]
+fn behind_a_proxy_header_a_probe_says_that_it_is_the_load_balancers_own() {
+    let local = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
+    for protocol in [HealthCheckProtocol::Tcp, http()] {
+        let mut topology = probed(2, protocol.clone());
+        topology.target_group().proxy_protocol = true;
+        let mut world = world(&topology, &Server::http(200));
+        let said = world.advance(2 * SECOND);
+        let said = said_by(&probes(&said, 1));
+        assert!(said.starts_with(local));
+        let request = said.strip_prefix(local).unwrap();
+        assert_eq!(
+            request.starts_with(b"GET /health "),
+            protocol != HealthCheckProtocol::Tcp
+        );
+        assert_eq!(names(&world, 1), ("healthy", None));
+    }
+}
+
+#[test]
+fn a_probe_takes_no_port_from_a_connection_and_one_that_finds_none_says_nothing_of_the_target() {
+    let mut topology = probed(2, HealthCheckProtocol::Tcp);
+    topology.group(Topology::CONSUMER_GROUP).egress = vec![privlink::sim::any_from("0.0.0.0/0")];
+    let settings = privlink::dataplane::Settings {
+        max_flows: 200_000,
+        ..World::settings()
+    };
+    let mut world = World::with(&topology, settings);
+    // Every port of the node towards this target.
+    let mut open = 0;
+    for port in 1024..=u16::MAX {
+        let outcome = world.send(A, &tcp((EC2, port), LISTENER));
+        open += u32::from(matches!(outcome.verdict, Verdict::Forward(_)));
+    }
+    for (number, port) in (1024..=u16::MAX).enumerate() {
+        let other = tcp(([172, 18, 0, 109], port), LISTENER);
+        if open >= 64_512 || number > 20_000 {
+            break;
+        }
+        let outcome = world.send(Topology::EC2_A2, &other);
+        open += u32::from(matches!(outcome.verdict, Verdict::Forward(_)));
+    }
+    assert!(open > 64_000, "{open}");
+    world.advance(20 * SECOND);
+    let seen = names(&world, 1);
+    assert_eq!(
+        seen,
+        ("initial", Some("Elb.InitialHealthChecking")),
+        "{open} connections"
+    );
+    assert_eq!(
+        world.flows().iter().filter(|it| it.via.is_some()).count() as u32,
+        open
+    );
+}
+
+#[test]
+fn a_target_killed_under_200_connections_a_second_costs_no_new_one_after_its_detection() {
+    let topology = probed(4, HealthCheckProtocol::Tcp);
+    let mut world = world(&topology, &Server::Accepts);
+    world.advance(2 * SECOND);
+    told(&world);
+    let zones = [(Topology::ENDPOINT_A_ADDRESS, 1), (ENDPOINT, 0)];
+    let mut detected = None;
+    let mut failed = BTreeMap::<(usize, bool), u32>::new();
+    for number in 0..200 * 40_u32 {
+        if number == 200 {
+            world.servers.remove(&(eni(1), PORT));
+        }
+        world.advance(Duration::from_millis(5));
+        if names(&world, 1).0 == "unhealthy" && detected.is_none() {
+            detected = Some(number);
+        }
+        let (endpoint, zone) = zones[number as usize % 2];
+        let client = (EC2, 1024 + (number / 2 % 60_000) as u16);
+        let Verdict::Forward(to) = world.send(A, &tcp(client, (endpoint, 80))).verdict else {
+            panic!("{}", world.describe())
+        };
+        if !world.servers.contains_key(&(to, PORT)) {
+            *failed.entry((zone, detected.is_some())).or_default() += 1;
+        }
+    }
+    let detection = detected.unwrap() - 200;
+    assert!(detection <= 200 * (2 * 10 + 4), "{detection}");
+    assert_eq!(
+        failed.keys().copied().collect::<Vec<_>>(),
+        [(0, false)],
+        "{failed:?}"
+    );
+    assert_eq!(told(&world).keys().copied().collect::<Vec<_>>(), [1]);
+}
+
+#[test]
+fn a_thousand_targets_are_probed_evenly_in_small_pieces() {
+    let mut topology = probed(1_000, HealthCheckProtocol::Tcp);
+    topology.load_balancer().cross_zone = true;
+    let mut world = world(&topology, &Server::Accepts);
+    world.advance(12 * SECOND);
+    let views = world.dataplane.target_health();
+    assert_eq!(views.len(), 2_000);
+    assert!(
+        views
+            .iter()
+            .all(|view| view.health == TargetHealth::Healthy)
+    );
+    // 200 a second in the mean; a Poisson process would stay within 130 and 270 in all of 60 seconds.
+    let mut syns = 0;
+    for _ in 0..60 {
+        let said = world.advance(SECOND);
+        let begun = said.iter().filter(|it| it.bytes[33] == SYN).count();
+        assert!((130..270).contains(&begun), "{begun}");
+        syns += begun;
+    }
+    assert_eq!(syns, 12_000);
+    assert!(world.flows().len() < 5_000, "{}", world.flows().len());
+    // Each call does a little: no more than eight targets.
+    let mut most = 0;
+    for _ in 0..2_000 {
+        let due = world.due().unwrap();
+        world.now = world.now.max(due);
+        let World {
+            dataplane,
+            workers,
+            now,
+            ..
+        } = &mut world;
+        dataplane.resume(&mut workers[0]);
+        dataplane.handle_timeout(&mut workers[0], *now);
+        let said = std::iter::from_fn(|| dataplane.poll_transmit(&mut workers[0])).count();
+        dataplane.park(&mut workers[0]);
+        most = most.max(said);
+    }
+    assert!((1..=8).contains(&most), "{most}");
+}
