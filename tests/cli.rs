@@ -59,9 +59,10 @@ Resources:
 
 #[test]
 fn every_help_has_examples() {
-    let commands: [&[&str]; 10] = [
-        &[],
+    let commands = [
+        &[][..],
         &["up"],
+        &["apply"],
         &["down"],
         &["validate"],
         &["exec"],
@@ -70,6 +71,18 @@ fn every_help_has_examples() {
         &["show", "endpoints"],
         &["show", "flows"],
         &["show", "drops"],
+        &["endpoints"],
+        &["endpoints", "list"],
+        &["endpoints", "accept"],
+        &["endpoints", "reject"],
+        &["endpoints", "delete"],
+        &["services"],
+        &["services", "list"],
+        &["targets"],
+        &["targets", "list"],
+        &["targets", "register"],
+        &["targets", "deregister"],
+        &["events"],
     ];
     for command in commands {
         for flag in ["-h", "--help"] {
@@ -96,6 +109,14 @@ fn wrong_usage_is_exit_code_2() {
         &["up", "t.yaml", "--mtu", "70"],
         &["up", "t.yaml", "--workers", "0"],
         &["validate", "t.yaml", "--output", "xml"],
+        &["apply"],
+        &["apply", "t.yaml", "--region", "us-west-2"],
+        &["endpoints", "accept"],
+        &["endpoints", "modify"],
+        &["services"],
+        &["targets", "register", "group"],
+        &["targets", "register", "group", "10.0.0.1:0"],
+        &["events", "10"],
     ] {
         assert_code(&privlink(arguments), 2);
     }
@@ -103,7 +124,16 @@ fn wrong_usage_is_exit_code_2() {
 
 #[test]
 fn without_a_daemon_the_state_directory_and_the_way_to_start_are_named() {
-    for arguments in [&["show", "flows"][..], &["exec", "EC2A", "--", "true"]] {
+    let file = template(TWO_SUBNETS);
+    for arguments in [
+        &["show", "flows"][..],
+        &["exec", "EC2A", "--", "true"],
+        &["apply", path(&file)],
+        &["endpoints", "accept", "Endpoint"],
+        &["services", "list"],
+        &["targets", "list"],
+        &["events", "--follow"],
+    ] {
         let output = privlink(arguments);
         assert_code(&output, 1);
         let error = stderr(&output);

@@ -3,12 +3,17 @@
 //! Invariant: what a program may want to read goes to stdout, everything else to stderr; exit code 0 is success,
 //! 1 a failure with `privlink: error: ...`, 2 wrong usage. `exec` ends with the exit code of its command.
 
+mod apply;
 mod client;
 mod down;
+mod endpoints;
 mod enter;
+mod events;
 mod exec;
 mod output;
+mod services;
 mod show;
+mod targets;
 mod topology;
 mod up;
 mod validate;
@@ -33,6 +38,7 @@ const DEFAULT_STATE_DIR: &str = "/run/privlink";
         "sudo privlink up examples/resource-endpoint.yaml" => "run it, until Ctrl-C",
         "sudo ip netns exec ec2-a curl 172.18.1.70" => "in another terminal: through the endpoint",
         "sudo privlink show flows" => "what is passing",
+        "sudo privlink apply examples/resource-endpoint.yaml" => "after the template was edited",
     ),
     subcommand_required = true,
     arg_required_else_help = true
@@ -78,10 +84,15 @@ pub(crate) enum OutputFormat {
 #[derive(Subcommand)]
 enum Command {
     Up(up::Up),
+    Apply(apply::Apply),
     Down(down::Down),
     Validate(validate::Validate),
     Exec(exec::Exec),
     Show(show::Show),
+    Endpoints(endpoints::Endpoints),
+    Services(services::Services),
+    Targets(targets::Targets),
+    Events(events::Events),
     Enter(enter::Enter),
     Daemon(up::Daemon),
 }
@@ -100,10 +111,15 @@ pub fn main() -> ExitCode {
     start_logging(cli.global.verbose);
     let result = match cli.command {
         Command::Up(up) => up.run(&cli.global),
+        Command::Apply(apply) => apply.run(&cli.global),
         Command::Down(down) => down.run(&cli.global),
         Command::Validate(validate) => validate.run(&cli.global),
         Command::Exec(exec) => exec.run(&cli.global),
         Command::Show(show) => show.run(&cli.global),
+        Command::Endpoints(endpoints) => endpoints.run(&cli.global),
+        Command::Services(services) => services.run(&cli.global),
+        Command::Targets(targets) => targets.run(&cli.global),
+        Command::Events(events) => events.run(&cli.global),
         Command::Enter(enter) => enter.run(),
         Command::Daemon(daemon) => daemon.run(),
     };

@@ -9,12 +9,14 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub(super) use load_balancing::{services, targets};
+
 use super::output::{self, Column};
 use super::{Global, OutputFormat, client, examples};
 use crate::daemon::StateDir;
 use crate::daemon::view::{self, Drop, Flow, FlowSide, NetworkInterface, Stack, VpcEndpoint};
 
-/// Show what a running daemon sees: interfaces, endpoints, services, load balancers, flows, drops
+/// Show what a running daemon sees: interfaces, endpoints, load balancers, flows, drops
 #[derive(Args)]
 #[command(after_help = examples!(
     "sudo privlink show interfaces" => "every network interface with its counters",
@@ -42,12 +44,6 @@ enum What {
         "sudo privlink show endpoints --output json" => "for programs",
     ))]
     Endpoints,
-    /// Endpoint services, and how many endpoints lead to them
-    #[command(after_help = examples!(
-        "sudo privlink show services" => "who offers what, and to whom",
-        "sudo privlink show services --output json | jq -r '.[].ServiceName'" => "the names that endpoints use",
-    ))]
-    Services,
     /// Load balancers, their nodes and listeners
     #[command(after_help = examples!(
         "sudo privlink show load-balancers" => "nodes with their addresses, listeners with their target groups",
@@ -81,12 +77,6 @@ impl Show {
         let text = match self.what {
             What::Interfaces => render(&dir, "/v1/network-interfaces", format, interfaces),
             What::Endpoints => render(&dir, "/v1/vpc-endpoints", format, endpoints),
-            What::Services => render(
-                &dir,
-                "/v1/vpc-endpoint-services",
-                format,
-                load_balancing::services,
-            ),
             What::LoadBalancers => render(
                 &dir,
                 "/v1/load-balancers",
@@ -107,18 +97,28 @@ impl Show {
     }
 }
 
-fn render<T: Serialize + DeserializeOwned>(
+pub(super) fn render<T: Serialize + DeserializeOwned>(
     dir: &StateDir,
     path: &str,
     format: OutputFormat,
     people: fn(&[T], bool) -> String,
 ) -> Result<String> {
     let rows: Vec<T> = client::fetch(dir, path)?;
+    rendered(dir, &rows, format, people)
+}
+
+/// The daemon's answer, as JSON or as a table for `people`, who are told stacks where there are several.
+pub(super) fn rendered<T: Serialize>(
+    dir: &StateDir,
+    rows: &[T],
+    format: OutputFormat,
+    people: fn(&[T], bool) -> String,
+) -> Result<String> {
     match format {
         OutputFormat::Json => output::json(&rows),
         OutputFormat::Table => {
             let stacks: Vec<Stack> = client::fetch(dir, "/v1/stacks")?;
-            Ok(people(&rows, stacks.len() > 1))
+            Ok(people(rows, stacks.len() > 1))
         }
     }
 }
@@ -248,7 +248,7 @@ pub(super) fn endpoint_table(rows: &[VpcEndpoint], stacks: bool) -> String {
 }
 
 /// What an endpoint leads to, often of another stack than its own: a resource configuration or a service.
-fn leads_to(endpoint: &VpcEndpoint, stacks: bool) -> String {
+pub(super) fn leads_to(endpoint: &VpcEndpoint, stacks: bool) -> String {
     match (&endpoint.service, &endpoint.service_stack) {
         (Some(service), Some(stack)) => view::in_stack(stack, service, stacks),
         _ => view::in_stack(&endpoint.resource_stack, &endpoint.resource, stacks),

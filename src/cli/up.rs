@@ -1,7 +1,7 @@
 //! `privlink up`: runs templates, in the foreground or detached.
 
-use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::fs::OpenOptions;
+use std::io::{BufRead, BufReader, Write};
 use std::num::NonZeroUsize;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -12,9 +12,9 @@ use clap::{Args, ValueEnum};
 
 use super::topology::{self, Stop};
 use super::{Global, OutputFormat, examples, output};
-use crate::daemon::view::Topology;
+use crate::daemon::view::{self, Topology};
 use crate::daemon::{self, Report, Spec, StateDir, TemplateFile, Templates};
-use crate::template::{MAX_BYTES, Parameter};
+use crate::template::Parameter;
 
 /// Run templates: make their instances' namespaces and interfaces, and forward packets until stopped
 #[derive(Args)]
@@ -54,15 +54,22 @@ pub(super) struct Up {
 /// The templates and what they are to be read with.
 #[derive(Args)]
 pub(super) struct TemplateArgs {
+    #[command(flatten)]
+    files: FileArgs,
+    /// The AWS region to play, one for all [default: the templates' zones', AWS_REGION, us-east-1]
+    #[arg(long, value_name = "REGION")]
+    region: Option<String>,
+}
+
+/// The templates and their parameters.
+#[derive(Args)]
+pub(super) struct FileArgs {
     /// CloudFormation templates, YAML or JSON: each a stack, called like its file, in any order
     #[arg(required = true, value_name = "TEMPLATE")]
     templates: Vec<PathBuf>,
     /// Set a parameter in every template that has it, or (STACK:KEY=VALUE) in one; may be repeated
     #[arg(long = "parameter", value_name = "[STACK:]KEY=VALUE", value_parser = parameter)]
     parameters: Vec<Parameter>,
-    /// The AWS region to play, one for all [default: the templates' zones', AWS_REGION, us-east-1]
-    #[arg(long, value_name = "REGION")]
-    region: Option<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -87,34 +94,12 @@ fn parameter(text: &str) -> Result<Parameter, String> {
     })
 }
 
-/// A file's text, but no more of it than a template may have: the path may be a disk image or a device without an end.
-fn read_bounded(path: &Path) -> Result<String> {
-    let mut bytes = Vec::new();
-    let most = MAX_BYTES as u64 + 1;
-    File::open(path)?.take(most).read_to_end(&mut bytes)?;
-    if bytes.len() > MAX_BYTES {
-        bail!("it has more than {MAX_BYTES} bytes");
-    }
-    String::from_utf8(bytes).map_err(|error| {
-        anyhow!(
-            "it is not UTF-8 text (byte {} is no part of any)",
-            error.utf8_error().valid_up_to() + 1
-        )
-    })
-}
-
 impl TemplateArgs {
-    /// Reads the files, here and not in the daemon: the user's rights count.
+    /// The templates, read.
     pub(super) fn read(&self) -> Result<Templates> {
-        let file = |path: &PathBuf| {
-            let text = read_bounded(path)
-                .with_context(|| format!("cannot read the template {}", path.display()))?;
-            let name = path.display().to_string();
-            Ok(TemplateFile { name, text })
-        };
         Ok(Templates {
-            files: self.templates.iter().map(file).collect::<Result<_>>()?,
-            parameters: self.parameters.clone(),
+            files: self.files.read()?,
+            parameters: self.files.parameters.clone(),
             region: self.region.clone(),
             default_region: std::env::var("AWS_REGION")
                 .or_else(|_| std::env::var("AWS_DEFAULT_REGION"))
@@ -124,12 +109,40 @@ impl TemplateArgs {
     }
 }
 
+impl FileArgs {
+    /// Reads the files, here and not in the daemon: the user's rights count.
+    fn read(&self) -> Result<Vec<TemplateFile>> {
+        let file = |path: &PathBuf| TemplateFile::read(&path.display().to_string(), path);
+        self.templates.iter().map(file).collect()
+    }
+
+    /// The files as the daemon is told them.
+    pub(super) fn templates(&self) -> Result<Vec<view::Template>> {
+        let files = self.read()?.into_iter();
+        Ok(files
+            .map(|TemplateFile { name, text }| view::Template { name, text })
+            .collect())
+    }
+
+    /// The parameters as the daemon is told them.
+    pub(super) fn parameters(&self) -> Vec<view::Parameter> {
+        let parameters = self.parameters.iter().map(|parameter| view::Parameter {
+            stack: parameter.stack.clone(),
+            parameter_key: parameter.key.clone(),
+            parameter_value: parameter.value.clone(),
+        });
+        parameters.collect()
+    }
+}
+
 impl Up {
     pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
         let templates = self.templates.read()?;
         let dir = StateDir::new(&global.state_dir)?;
+        let paths = self.templates.files.templates.iter();
         let spec = Spec {
             templates,
+            paths: paths.map(std::path::absolute).collect::<Result<_, _>>()?,
             state_dir: dir.path().to_owned(),
             state_dir_created: daemon::prepare(&dir)?,
             mtu: self.mtu,

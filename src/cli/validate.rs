@@ -32,7 +32,7 @@ struct Verdict<'a> {
     resources: usize,
     stacks: Vec<StackView<'a>>,
     notes: Vec<String>,
-    errors: Vec<ErrorView<'a>>,
+    errors: &'a [Diagnostic],
     /// How many errors were too many to list.
     omitted: usize,
 }
@@ -46,18 +46,6 @@ struct StackView<'a> {
     resources: usize,
     exports: Vec<&'a str>,
     imports: Vec<&'a str>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct ErrorView<'a> {
-    file: &'a str,
-    line: usize,
-    column: usize,
-    logical_id: Option<&'a str>,
-    path: &'a str,
-    message: &'a str,
-    help: Option<&'a str>,
 }
 
 impl Validate {
@@ -90,7 +78,7 @@ fn verdict(result: &Result<Stacks, Diagnostics>) -> Verdict<'_> {
                 .iter()
                 .flat_map(|stack| stack.notes.iter().map(Note::to_string))
                 .collect(),
-            errors: Vec::new(),
+            errors: &[],
             omitted: 0,
         },
         Err(diagnostics) => Verdict {
@@ -98,21 +86,9 @@ fn verdict(result: &Result<Stacks, Diagnostics>) -> Verdict<'_> {
             resources: 0,
             stacks: Vec::new(),
             notes: Vec::new(),
-            errors: diagnostics.list.iter().map(error).collect(),
+            errors: &diagnostics.list,
             omitted: diagnostics.omitted,
         },
-    }
-}
-
-fn error(diagnostic: &Diagnostic) -> ErrorView<'_> {
-    ErrorView {
-        file: &diagnostic.file,
-        line: diagnostic.line,
-        column: diagnostic.column,
-        logical_id: diagnostic.logical_id.as_deref(),
-        path: &diagnostic.path,
-        message: &diagnostic.message,
-        help: diagnostic.help.as_deref(),
     }
 }
 

@@ -1,22 +1,32 @@
 //! The control socket: HTTP and JSON over a Unix socket in the state directory, mode 0600.
 //!
-//! Everything is read-only so far; the seed of a later API. See [`router`] for the paths.
+//! The seed of a later API. See [`router`] for the paths; what is asked to be changed goes to [`Live`], on a thread that may wait.
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use axum::extract::{FromRef, State};
-use axum::http::{StatusCode, Uri};
-use axum::routing::get;
+use axum::body::Body;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{DefaultBodyLimit, FromRef, State};
+use axum::http::{StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get, post};
 use axum::{Json, Router};
 use tokio::net::UnixListener;
 
+use super::Templates;
+use super::change::{Registration, Verb};
 use super::describe::Fabric;
+use super::event_lines::EventLines;
 use super::live::Live;
+use super::refusal::Refusal;
 use super::state_dir::StateDir;
-use super::view;
+use super::view::{self, Plan};
+
+/// Longest body of a request, in bytes: some templates.
+const MAX_BODY: usize = 64 << 20;
 
 /// What can be asked:
 ///
@@ -33,8 +43,17 @@ use super::view;
 /// | `GET /v1/network-interfaces` | list of [`view::NetworkInterface`], with counters |
 /// | `GET /v1/flows` | list of [`view::Flow`], newest first |
 /// | `GET /v1/drops` | list of [`view::Drop`], most frequent first |
+/// | `GET /v1/events` | a [`view::Event`] per line; with `?follow=true` for ever |
 ///
-/// Anything else is an error status with a [`view::Error`].
+/// And what can be done, with the body that it takes:
+///
+/// | path | body | answer |
+/// |---|---|---|
+/// | `POST /v1/apply` | [`view::Apply`] | [`view::Plan`] |
+/// | `POST /v1/vpc-endpoints/accept`, `reject`, `delete` | [`view::VpcEndpointIds`] | list of [`view::VpcEndpoint`] |
+/// | `POST /v1/target-groups/register-targets`, `deregister-targets` | [`view::Targets`] | [`view::TargetGroup`] |
+///
+/// Anything else, and whatever is refused, is an error status with a [`view::Error`].
 pub fn router(live: Arc<Live>) -> Router {
     Router::new()
         .route(
@@ -81,8 +100,22 @@ pub fn router(live: Arc<Live>) -> Router {
             "/v1/drops",
             get(async |State(fabric): Source| Json(fabric.drops())),
         )
+        .route("/v1/events", get(tell_events))
+        .route("/v1/apply", post(apply))
+        .route("/v1/vpc-endpoints/accept", answer(Verb::Accept))
+        .route("/v1/vpc-endpoints/reject", answer(Verb::Reject))
+        .route("/v1/vpc-endpoints/delete", answer(Verb::Delete))
+        .route(
+            "/v1/target-groups/register-targets",
+            register(Registration::Register),
+        )
+        .route(
+            "/v1/target-groups/deregister-targets",
+            register(Registration::Deregister),
+        )
+        .layer(DefaultBodyLimit::max(MAX_BODY))
         .fallback(unknown_path)
-        .method_not_allowed_fallback(only_get)
+        .method_not_allowed_fallback(other_method)
         .with_state(Asked(live))
 }
 
@@ -99,17 +132,79 @@ impl FromRef<Asked> for Arc<Fabric> {
     }
 }
 
-async fn unknown_path(uri: Uri) -> (StatusCode, Json<view::Error>) {
-    let message = format!("nothing is at {}", uri.path());
-    (StatusCode::NOT_FOUND, Json(view::Error { message }))
+/// The body of a request, or why it is none.
+type Asking<T> = Result<Json<T>, JsonRejection>;
+
+async fn apply(
+    State(asked): State<Asked>,
+    body: Asking<view::Apply>,
+) -> Result<Json<Plan>, Refusal> {
+    let body = understood(body)?;
+    let dry_run = body.dry_run;
+    let templates = Templates::from(body);
+    asked
+        .change(move |live| live.apply(&templates, dry_run))
+        .await
 }
 
-async fn only_get() -> (StatusCode, Json<view::Error>) {
-    let message = "only GET is understood".to_owned();
-    (
-        StatusCode::METHOD_NOT_ALLOWED,
-        Json(view::Error { message }),
+fn answer(verb: Verb) -> MethodRouter<Asked> {
+    post(
+        async move |State(asked): State<Asked>, body: Asking<view::VpcEndpointIds>| {
+            let names = understood(body)?.vpc_endpoint_ids;
+            asked.change(move |live| live.answer(verb, &names)).await
+        },
     )
+}
+
+fn register(registration: Registration) -> MethodRouter<Asked> {
+    post(
+        async move |State(asked): State<Asked>, body: Asking<view::Targets>| {
+            let targets = understood(body)?;
+            asked
+                .change(move |live| live.register(registration, &targets))
+                .await
+        },
+    )
+}
+
+impl Asked {
+    /// Changes wait for each other and for the machine.
+    async fn change<T: Send + 'static>(
+        self,
+        change: impl FnOnce(&Live) -> Result<T, Refusal> + Send + 'static,
+    ) -> Result<Json<T>, Refusal> {
+        let changed = tokio::task::spawn_blocking(move || change(&self.0)).await;
+        changed
+            .map_err(|error| Refusal::Failed(error.into()))?
+            .map(Json)
+    }
+}
+
+fn understood<T>(body: Asking<T>) -> Result<T, Refusal> {
+    let Json(body) = body.map_err(|error| Refusal::Malformed(error.status(), error.body_text()))?;
+    Ok(body)
+}
+
+async fn tell_events(State(asked): State<Asked>, uri: Uri) -> Response {
+    let follow = uri.query() == Some("follow=true");
+    let lines = EventLines::new(asked.0.events.reader(), follow);
+    let kind = [(header::CONTENT_TYPE, "application/jsonl")];
+    (kind, Body::new(lines)).into_response()
+}
+
+async fn unknown_path(uri: Uri) -> Refusal {
+    Refusal::Malformed(
+        StatusCode::NOT_FOUND,
+        format!("nothing is at {}", uri.path()),
+    )
+}
+
+async fn other_method(uri: Uri) -> Refusal {
+    let message = format!(
+        "{} is asked for in another way: GET to look, POST to change",
+        uri.path()
+    );
+    Refusal::Malformed(StatusCode::METHOD_NOT_ALLOWED, message)
 }
 
 /// The socket, with nobody but its owner allowed to connect. A dead daemon's socket is replaced: the caller has the lock.

@@ -4,11 +4,14 @@
 
 use std::fs;
 use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal};
+
+use crate::io::NamespaceId;
 
 /// How long the kernel may take to end what was killed.
 const KILL_PATIENCE: Duration = Duration::from_secs(5);
@@ -53,13 +56,32 @@ pub fn remove(path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Kills what runs in the cgroup and in this network namespace, and waits for its end.
+pub fn kill_in(path: &Path, namespace: NamespaceId) -> Result<()> {
+    let patience = Instant::now() + KILL_PATIENCE;
+    let is_there = |pid: Pid| {
+        let namespace_of = fs::metadata(format!("/proc/{}/ns/net", pid.as_raw_nonzero()));
+        // One that has ended meanwhile is nowhere.
+        namespace_of.is_ok_and(|of| (of.dev(), of.ino()) == (namespace.dev, namespace.ino))
+    };
+    while kill_those(path, is_there)? {
+        if Instant::now() > patience {
+            bail!("processes in the cgroup {} do not end", path.display());
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    Ok(())
+}
+
 fn kill(path: &Path) -> Result<()> {
     let patience = Instant::now() + KILL_PATIENCE;
     while is_populated(path)? {
         match fs::write(path.join("cgroup.kill"), "1") {
             Ok(()) => {}
             // Before Linux 5.14. Whoever forked in between is seen in the next round.
-            Err(error) if error.kind() == ErrorKind::NotFound => kill_one_by_one(path)?,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                kill_those(path, |_| true)?;
+            }
             Err(error) => return Err(error).context("cannot write cgroup.kill"),
         }
         if Instant::now() > patience {
@@ -76,16 +98,21 @@ fn is_populated(path: &Path) -> Result<bool> {
     Ok(events.lines().any(|line| line == "populated 1"))
 }
 
-fn kill_one_by_one(path: &Path) -> Result<()> {
+/// Kills these processes of the cgroup and of those below it, one by one. Were there any?
+fn kill_those(path: &Path, which: impl Fn(Pid) -> bool) -> Result<bool> {
+    let mut any = false;
     for cgroup in below(path)? {
         for line in read(&cgroup.join("cgroup.procs"))?.lines() {
-            if let Some(pid) = line.parse().ok().and_then(Pid::from_raw) {
+            if let Some(pid) = line.parse().ok().and_then(Pid::from_raw)
+                && which(pid)
+            {
+                any = true;
                 // It may have ended meanwhile.
                 let _ = rustix::process::kill_process(pid, Signal::KILL);
             }
         }
     }
-    Ok(())
+    Ok(any)
 }
 
 /// The cgroup and all below it, the innermost first.

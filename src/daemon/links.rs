@@ -85,7 +85,9 @@ pub fn open(links: &[Link], shape: Shape, made: &mut Made) -> Result<Opened> {
     }
     let tuns: Result<Vec<_>> = done.into_iter().map(|done| done.tun).collect();
     if tuns.is_err() {
-        made.remove_namespaces(&missing)?;
+        for namespace in &missing {
+            made.remove_namespace(namespace)?;
+        }
     }
     tuns
 }

@@ -5,28 +5,55 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::watch;
 
+use super::cgroup;
 use super::describe::Fabric;
+use super::events::{self, Events, since_epoch};
 use super::links::{self, Link, Shape};
 use super::made::Made;
+use super::refusal::Refusal;
+use super::stacks::Wanted;
 use super::user_data::{self, Ended, UserData};
 use super::view;
 use crate::control::{ControlState, Instance, compile};
 use crate::dataplane::Dataplane;
-use crate::io::{Clock, Workers};
+use crate::io::{Clock, Namespace, Workers};
 use crate::template::{Output, Stack, Stacks};
 
 /// The running topology, for everybody who asks or wants another.
 pub struct Live {
     fabric: ArcSwap<Fabric>,
-    /// Whoever has it is the only one who changes anything. `None`: the daemon is on its way out.
-    machine: Mutex<Option<Machine>>,
+    /// Whoever has it is the only one who changes anything.
+    running: Mutex<Running>,
+    /// What has happened to endpoints.
+    pub events: Arc<Events>,
+    /// When time alone will change something, since the UNIX epoch.
+    pub deadline: watch::Sender<Option<Duration>>,
+}
+
+/// What runs, as it was asked for.
+pub struct Running {
+    /// Its templates.
+    pub wanted: Wanted,
+    /// What has become of them.
+    pub stacks: Vec<Stack>,
+    /// `None`: the daemon is on its way out.
+    machine: Option<Machine>,
+}
+
+/// What shall run.
+pub struct Next {
+    /// What was asked for; `None`: the same as before.
+    pub wanted: Option<Wanted>,
+    /// What becomes of it.
+    pub stacks: Stacks,
 }
 
 /// What stands on this machine for the topology, and how more of it is made.
@@ -73,19 +100,26 @@ impl Live {
             created_namespaces: Vec::new(),
             trouble: Arc::default(),
         };
+        Self::with(fabric, Some(machine))
+    }
+
+    fn with(fabric: Fabric, machine: Option<Machine>) -> Self {
         Self {
             fabric: ArcSwap::from_pointee(fabric),
-            machine: Mutex::new(Some(machine)),
+            running: Mutex::new(Running {
+                wanted: Wanted::default(),
+                stacks: Vec::new(),
+                machine,
+            }),
+            events: Events::new(),
+            deadline: watch::Sender::new(None),
         }
     }
 
     /// One that nobody can change.
     #[cfg(test)]
     pub fn standing(fabric: Fabric) -> Self {
-        Self {
-            fabric: ArcSwap::from_pointee(fabric),
-            machine: Mutex::new(None),
-        }
+        Self::with(fabric, None)
     }
 
     /// What runs at this moment; it stays as it is while the caller looks at it.
@@ -93,27 +127,56 @@ impl Live {
         self.fabric.load_full()
     }
 
-    /// Replaces what runs by `next`, or changes nothing.
-    pub fn commit(&self, next: Stacks) -> Result<()> {
-        let mut machine = self.machine.lock();
-        let machine = machine
-            .as_mut()
-            .ok_or_else(|| anyhow::anyhow!("the daemon is stopping"))?;
-        machine.commit(&self.fabric, next)
+    /// Lets `decide` say what shall run in the place of what does (`None`: nothing else), and makes it so or changes nothing.
+    /// Meanwhile nobody else changes anything.
+    pub fn change<T>(
+        &self,
+        decide: impl FnOnce(&Running, &ControlState) -> Result<(T, Option<Next>), Refusal>,
+    ) -> Result<T, Refusal> {
+        let mut running = self.running.lock();
+        let before = self.fabric();
+        let (answer, next) = decide(&running, &before.state)?;
+        if let Some(mut next) = next {
+            let machine = running.machine.as_mut().ok_or(Refusal::Stopping)?;
+            let deadline = next.stacks.state.advance(since_epoch());
+            let happened = next.stacks.state.take_events();
+            let list = next.stacks.list.clone();
+            let after = machine
+                .commit(&self.fabric, next.stacks)
+                .map_err(Refusal::Failed)?;
+            running.stacks = list;
+            if let Some(wanted) = next.wanted {
+                running.wanted = wanted;
+            }
+            self.deadline.send_replace(deadline);
+            let told = happened.iter();
+            let told = told.map(|event| events::describe(event, &before.state, &after.state));
+            self.events.tell(told);
+        }
+        Ok(answer)
     }
 
     /// Nothing is changed or forwarded from now on; what is left to be undone.
     pub fn end(&self) -> Option<Made> {
-        let machine = self.machine.lock().take()?;
+        let machine = self.running.lock().machine.take()?;
         machine.workers.stop();
         Some(machine.made)
+    }
+}
+
+impl Running {
+    /// What the operator should know of the stacks of these names, when they become `next`.
+    pub fn notes(&self, state: &ControlState, next: &Stacks, names: &[String]) -> Vec<String> {
+        let run_user_data = self.machine.as_ref().is_some_and(|m| m.run_user_data);
+        let stacks = next.list.iter().filter(|stack| names.contains(&stack.name));
+        notes(stacks, next, &scripts(state, next), run_user_data)
     }
 }
 
 impl Machine {
     /// New links first: they are what can fail. Then the data plane, which cuts the flows that are no longer allowed, and
     /// last the links that have gone.
-    fn commit(&mut self, fabric: &ArcSwap<Fabric>, next: Stacks) -> Result<()> {
+    fn commit(&mut self, fabric: &ArcSwap<Fabric>, next: Stacks) -> Result<Arc<Fabric>> {
         let running = fabric.load_full();
         let links = Links::between(&running.state, &next.state)?;
         let tuns = self.open(&links)?;
@@ -131,7 +194,7 @@ impl Machine {
             let made = &self.made;
             user_data::start_all(&scripts, made.dir(), made.cgroup(), &self.ended);
         }
-        Ok(())
+        Ok(next)
     }
 
     fn open(&mut self, links: &Links) -> Result<links::Opened> {
@@ -156,15 +219,20 @@ impl Machine {
         for link in &links.going {
             self.workers.remove(link.eni);
             tracing::info!(namespace = link.namespace, "link down");
+            if let Err(error) = self.end_of_instance(&link.namespace) {
+                eprintln!("privlink: warning: {error:#}; `privlink down` will try again");
+            }
         }
-        let left: Vec<_> = links
-            .going
-            .iter()
-            .map(|link| link.namespace.clone())
-            .collect();
-        if let Err(error) = self.made.remove_namespaces(&left) {
-            eprintln!("privlink: warning: {error:#}; `privlink down` will try again");
+    }
+
+    /// What ran on an instance ends, and its namespace goes if we have made it.
+    fn end_of_instance(&mut self, namespace: &str) -> Result<()> {
+        if let Ok(cgroup) = self.made.cgroup()
+            && let Some(found) = Namespace::open(namespace)?
+        {
+            cgroup::kill_in(cgroup, found.id())?;
         }
+        self.made.remove_namespace(namespace)
     }
 
     fn describe(&self, running: &Fabric, next: Stacks, scripts: &[UserData]) -> Fabric {
@@ -181,7 +249,7 @@ impl Machine {
             },
             stacks: next.list.iter().map(describe_stack).collect(),
             outputs: next.list.iter().flat_map(describe_outputs).collect(),
-            notes: notes(&next.list, scripts, self.run_user_data),
+            notes: notes(&next.list, &next, scripts, self.run_user_data),
             created_namespaces: self.made.namespaces(),
             trouble: Arc::clone(&running.trouble),
             state: next.state,
@@ -255,11 +323,16 @@ fn scripts(running: &ControlState, next: &Stacks) -> Vec<UserData> {
     new.filter_map(script).collect()
 }
 
-/// What is said once, when all stands.
-fn notes(stacks: &[Stack], scripts: &[UserData], run_user_data: bool) -> Vec<String> {
-    let notes = stacks.iter().flat_map(|stack| {
+/// What has no effect in some of `next`'s stacks, and what is not done.
+fn notes<'s>(
+    stacks: impl IntoIterator<Item = &'s Stack>,
+    next: &Stacks,
+    scripts: &[UserData],
+    run_user_data: bool,
+) -> Vec<String> {
+    let notes = stacks.into_iter().flat_map(|stack| {
         let notes = stack.notes.iter().map(ToString::to_string);
-        notes.map(|note| match stacks.len() {
+        notes.map(|note| match next.list.len() {
             1 => note,
             _ => format!("{}: {note}", stack.name),
         })

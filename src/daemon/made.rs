@@ -114,24 +114,15 @@ impl Made {
         self.lock.write_record(&self.record)
     }
 
-    /// Removes those of these namespaces that are ours. They leave the record when they are gone.
-    pub fn remove_namespaces(&mut self, names: &[String]) -> Result<()> {
-        let (going, staying): (Vec<_>, Vec<_>) = std::mem::take(&mut self.record.namespaces)
-            .into_iter()
-            .partition(|record| names.contains(&record.name));
-        self.record.namespaces = staying;
-        if going.is_empty() {
+    /// Removes the namespace of this name if it is ours. It leaves the record when it is gone.
+    pub fn remove_namespace(&mut self, name: &str) -> Result<()> {
+        let mut records = self.record.namespaces.iter();
+        let Some(place) = records.position(|record| record.name == name) else {
             return Ok(());
-        }
-        let mut failure = None;
-        for namespace in going {
-            if let Err(error) = stop::remove_namespace(&namespace) {
-                self.record.namespaces.push(namespace);
-                failure = Some(error);
-            }
-        }
-        self.lock.write_record(&self.record)?;
-        failure.map_or(Ok(()), Err)
+        };
+        stop::remove_namespace(&self.record.namespaces[place])?;
+        self.record.namespaces.remove(place);
+        self.lock.write_record(&self.record)
     }
 
     /// The namespaces that are ours.

@@ -5,13 +5,19 @@
 
 mod api;
 mod cgroup;
+mod change;
 mod describe;
+mod event_lines;
+mod events;
 mod links;
 mod live;
 mod made;
 mod privileges;
+mod refusal;
+mod resolve;
 mod run;
 mod signals;
+mod stacks;
 mod state_dir;
 mod stop;
 #[cfg(test)]
@@ -19,13 +25,16 @@ mod tests;
 mod user_data;
 pub mod view;
 
+use std::fs::File;
+use std::io::Read;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 
-use crate::template::{self, Diagnostics, Parameter, Stacks};
+use crate::template::{Diagnostics, MAX_BYTES, Parameter, Stacks};
+use stacks::Wanted;
 
 pub use made::prepare;
 pub use run::run;
@@ -37,6 +46,8 @@ pub use stop::{Stopped, stop};
 pub struct Spec {
     /// The templates.
     pub templates: Templates,
+    /// Where their files are: SIGHUP reads them again.
+    pub paths: Vec<PathBuf>,
     /// Where the daemon keeps its lock, socket and logs.
     pub state_dir: PathBuf,
     /// Was it missing before?
@@ -76,31 +87,52 @@ pub struct TemplateFile {
 impl Templates {
     /// What they ask for, or everything that is wrong with them.
     pub fn load(&self) -> Result<Stacks, Diagnostics> {
-        let options = template::Options {
-            parameters: self.parameters.clone(),
-            region: self.region.clone(),
-            default_region: self.default_region.clone(),
-        };
-        let names: Vec<_> = self.files.iter().map(TemplateFile::stack_name).collect();
-        let sources = self.files.iter().zip(&names);
-        let sources: Vec<_> = sources
-            .map(|(file, name)| template::Source::new(&file.name, &file.text, name))
-            .collect();
-        template::load(&sources, &options)
+        let (_, stacks) = Wanted::default().with(self, None)?;
+        Ok(stacks)
     }
 
     /// How many errors there are, as a sentence.
     pub fn count(&self, errors: &Diagnostics) -> String {
         let count = errors.list.len() + errors.omitted;
         let noun = if count == 1 { "error" } else { "errors" };
+        let elsewhere = |file: &str| errors.list.iter().any(|e| e.line > 0 && e.file != file);
         match &self.files[..] {
-            [only] => format!("{} has {count} {noun}", only.name),
+            [only] if !elsewhere(&only.name) => format!("{} has {count} {noun}", only.name),
             _ => format!("the templates have {count} {noun}"),
         }
     }
 }
 
+/// What is said over the control socket; the region stays the running one.
+impl From<view::Apply> for Templates {
+    fn from(apply: view::Apply) -> Self {
+        let files = apply.templates.into_iter().map(|template| TemplateFile {
+            name: template.name,
+            text: template.text,
+        });
+        let parameters = apply.parameters.into_iter().map(|parameter| Parameter {
+            stack: parameter.stack,
+            key: parameter.parameter_key,
+            value: parameter.parameter_value,
+        });
+        Self {
+            files: files.collect(),
+            parameters: parameters.collect(),
+            region: None,
+            default_region: None,
+        }
+    }
+}
+
 impl TemplateFile {
+    /// Reads the file at `path`, but no more of it than a template may have: it may be a disk image or a device without an end.
+    pub fn read(name: &str, path: &Path) -> Result<Self> {
+        let text =
+            read_bounded(path).with_context(|| format!("cannot read the template {name}"))?;
+        let name = name.to_owned();
+        Ok(Self { name, text })
+    }
+
     /// The file's name without its extension, as far as AWS allows its characters in a stack's name.
     fn stack_name(&self) -> String {
         let stem = Path::new(&self.name).file_stem().unwrap_or_default();
@@ -116,6 +148,19 @@ impl TemplateFile {
             false => name,
         }
     }
+}
+
+fn read_bounded(path: &Path) -> Result<String> {
+    let mut bytes = Vec::new();
+    let most = MAX_BYTES as u64 + 1;
+    File::open(path)?.take(most).read_to_end(&mut bytes)?;
+    if bytes.len() > MAX_BYTES {
+        bail!("it has more than {MAX_BYTES} bytes");
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let place = error.utf8_error().valid_up_to() + 1;
+        anyhow!("it is not UTF-8 text (byte {place} is no part of any)")
+    })
 }
 
 /// What a detached daemon tells whoever started it, once.

@@ -2,22 +2,25 @@
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 use tokio::net::UnixListener;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio::sync::watch;
 
+use super::events::since_epoch;
 use super::links::Shape;
-use super::live::{Live, Machine};
+use super::live::{Live, Machine, Next};
 use super::made::Made;
-use super::signals::Signals;
+use super::refusal::Refusal;
+use super::signals::{Signals, Wish};
+use super::stacks::Wanted;
 use super::user_data::{self, Ended};
-use super::{Spec, Templates, api, view};
+use super::{Spec, api, view};
 use crate::control::ControlState;
 use crate::dataplane::{Dataplane, Settings};
 use crate::io::{Clock, IoEvent, Offload, WorkerOptions, Workers};
-use crate::template::Stacks;
 
 /// How many flows may live at once; each takes less than 300 bytes, when it comes. A single interface gets half of them at most:
 /// a million, fewer than the 1,032,192 ports that a gateway's interface of 16 addresses has towards one target.
@@ -37,13 +40,13 @@ pub fn run(spec: Spec, ready: impl FnOnce(&view::Topology) -> Result<()>) -> Res
         let (made, outcome) = match Prepared::new(&spec, &mut made) {
             Err(error) => (Some(made), Err(error)),
             Ok(prepared) => {
-                let (daemon, stacks) = prepared.daemon(&spec, made, started);
+                let (daemon, first) = prepared.daemon(&spec, made, started);
                 let live = Arc::clone(&daemon.live);
                 let ready = |topology: &_| {
                     is_ready = true;
                     ready(topology)
                 };
-                let outcome = daemon.run(stacks, &mut signals, ready).await;
+                let outcome = daemon.run(first, &spec, &mut signals, ready).await;
                 (live.end(), outcome)
             }
         };
@@ -55,7 +58,7 @@ pub fn run(spec: Spec, ready: impl FnOnce(&view::Topology) -> Result<()>) -> Res
 
 /// All that a topology needs before there is one.
 struct Prepared {
-    stacks: Stacks,
+    first: Next,
     listener: UnixListener,
     dataplane: Arc<Dataplane>,
     clock: Clock,
@@ -73,7 +76,10 @@ struct Daemon {
 
 impl Prepared {
     fn new(spec: &Spec, made: &mut Made) -> Result<Self> {
-        let stacks = load(&spec.templates)?;
+        let templates = &spec.templates;
+        let (wanted, stacks) = Wanted::default()
+            .with(templates, None)
+            .map_err(|errors| anyhow!("{}\n{errors}", templates.count(&errors)))?;
         made.create_cgroup()?;
         let listener = api::listen(made.dir())?;
         let clock = Clock::start();
@@ -86,7 +92,10 @@ impl Prepared {
         tracing::info!(workers = options.workers, "starting workers");
         let (workers, happened) = Workers::start(Arc::clone(&dataplane), Vec::new(), options)?;
         Ok(Self {
-            stacks,
+            first: Next {
+                wanted: Some(wanted),
+                stacks,
+            },
             listener,
             dataplane,
             clock,
@@ -95,7 +104,7 @@ impl Prepared {
         })
     }
 
-    fn daemon(self, spec: &Spec, made: Made, started: Instant) -> (Daemon, Stacks) {
+    fn daemon(self, spec: &Spec, made: Made, started: Instant) -> (Daemon, Next) {
         let (ended, scripts_ended) = mpsc::unbounded_channel();
         let machine = Machine {
             made,
@@ -111,7 +120,7 @@ impl Prepared {
             ended,
             started,
         };
-        let nothing = ControlState::new(self.stacks.state.owner().clone());
+        let nothing = ControlState::new(self.first.stacks.state.owner().clone());
         let live = Live::new(machine, nothing, self.dataplane, self.clock);
         let daemon = Daemon {
             live: Arc::new(live),
@@ -119,7 +128,7 @@ impl Prepared {
             happened: self.happened,
             scripts_ended,
         };
-        (daemon, self.stacks)
+        (daemon, self.first)
     }
 }
 
@@ -127,20 +136,41 @@ impl Daemon {
     /// Makes the topology, then answers on the control socket and tells what happens, until a signal comes.
     async fn run(
         mut self,
-        stacks: Stacks,
+        first: Next,
+        spec: &Spec,
         signals: &mut Signals,
         ready: impl FnOnce(&view::Topology) -> Result<()>,
     ) -> Result<()> {
-        self.live.commit(stacks)?;
+        let began = self.live.change(|_, _| Ok(((), Some(first))));
+        began.map_err(|refusal| match refusal {
+            Refusal::Failed(error) => error,
+            other => anyhow!("{}", other.view()),
+        })?;
         tracing::info!("ready");
         ready(&self.live.fabric().topology())?;
         let router = api::router(Arc::clone(&self.live));
         let mut server = std::pin::pin!(axum::serve(self.listener, router).into_future());
+        let mut deadline = self.live.deadline.subscribe();
         loop {
+            let live = Arc::clone(&self.live);
             tokio::select! {
-                signal = signals.next() => {
-                    tracing::info!(signal, "stopping");
-                    return Ok(());
+                wish = signals.next() => match wish {
+                    Wish::End(signal) => {
+                        tracing::info!(signal, "stopping");
+                        return Ok(());
+                    }
+                    Wish::Reload => {
+                        let files = spec.templates.files.iter();
+                        let names: Vec<_> = files.map(|file| file.name.clone()).collect();
+                        let paths = spec.paths.clone();
+                        tokio::task::spawn_blocking(move || live.reload(&names, &paths));
+                    }
+                },
+                () = due(&mut deadline) => {
+                    if tokio::task::spawn_blocking(move || live.tick()).await?.is_err() {
+                        // It will not go better at once.
+                        self.live.deadline.send_replace(None);
+                    }
                 }
                 Some(event) = self.happened.recv() => self.live.fabric().notice(&event),
                 Some(ended) = self.scripts_ended.recv() => user_data::report(&ended),
@@ -150,10 +180,22 @@ impl Daemon {
     }
 }
 
-fn load(templates: &Templates) -> Result<Stacks> {
-    templates
-        .load()
-        .map_err(|errors| anyhow!("{}\n{errors}", templates.count(&errors)))
+/// Returns when the deadline, or another that has come in its place, is past.
+async fn due(deadline: &mut watch::Receiver<Option<Duration>>) {
+    loop {
+        let at = *deadline.borrow_and_update();
+        let past = async {
+            match at {
+                Some(at) => tokio::time::sleep(at.saturating_sub(since_epoch())).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = past => return,
+            // It cannot fail while the topology lives.
+            _ = deadline.changed() => {}
+        }
+    }
 }
 
 fn settings(spec: &Spec) -> Settings {

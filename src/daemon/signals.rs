@@ -1,13 +1,25 @@
-//! The signals that end a daemon.
+//! The signals that a daemon listens to.
+
+use std::fs::File;
 
 use anyhow::{Context, Result};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{self, SignalKind, signal};
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// To end; the signal's name.
+    End(&'static str),
+    /// To read the templates again.
+    Reload,
+}
 
 /// SIGINT, SIGTERM, and SIGHUP unless it was ignored when we began (`nohup`).
 pub struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-    hangup: Option<Signal>,
+    interrupt: unix::Signal,
+    terminate: unix::Signal,
+    hangup: Option<unix::Signal>,
+    had_terminal: bool,
 }
 
 impl Signals {
@@ -22,11 +34,12 @@ impl Signals {
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,
             hangup,
+            had_terminal: has_terminal(),
         })
     }
 
-    /// The next one's name.
-    pub async fn next(&mut self) -> &'static str {
+    /// What the next one asks for.
+    pub async fn next(&mut self) -> Wish {
         let hangup = async {
             match &mut self.hangup {
                 Some(signal) => signal.recv().await,
@@ -34,11 +47,20 @@ impl Signals {
             }
         };
         tokio::select! {
-            _ = self.interrupt.recv() => "SIGINT",
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = hangup => "SIGHUP",
+            _ = self.interrupt.recv() => Wish::End("SIGINT"),
+            _ = self.terminate.recv() => Wish::End("SIGTERM"),
+            // The kernel sends it when the terminal has gone: nobody could press Ctrl-C any more.
+            _ = hangup => match self.had_terminal && !has_terminal() {
+                true => Wish::End("SIGHUP"),
+                false => Wish::Reload,
+            }
         }
     }
+}
+
+/// Is there a terminal from which we are controlled? See tty(4).
+fn has_terminal() -> bool {
+    File::open("/dev/tty").is_ok()
 }
 
 fn hangup_is_ignored() -> Result<bool> {

@@ -130,8 +130,8 @@ fn what_happens_to_a_link_shows_in_its_status() {
     }
 }
 
-/// The status line and body of one request to the control socket of `fabric`.
-fn ask(request: &str) -> (String, Value) {
+/// The status line and body of one request to the control socket of `live`, a JSON value for each line of the body.
+fn ask_live(live: &Arc<Live>, request: &str, body: Option<&Value>) -> (String, Vec<Value>) {
     let tmp = tempfile::tempdir().unwrap();
     let dir = StateDir::new(tmp.path()).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -139,27 +139,36 @@ fn ask(request: &str) -> (String, Value) {
         .build()
         .unwrap();
     let socket = dir.socket();
+    let body = body.map_or(String::new(), Value::to_string);
+    let head = format!(
+        "{request} HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
     runtime.block_on(async {
         let listener = api::listen(&dir).unwrap();
         let mode = std::fs::metadata(&socket).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        let router = api::router(Arc::new(Live::standing(fabric())));
+        let router = api::router(Arc::clone(live));
         tokio::spawn(axum::serve(listener, router).into_future());
-        let request = format!("{request} HTTP/1.0\r\n\r\n");
         let answer = tokio::task::spawn_blocking(move || {
             let mut stream = UnixStream::connect(socket).unwrap();
-            stream.write_all(request.as_bytes()).unwrap();
+            stream.write_all((head + &body).as_bytes()).unwrap();
             let mut answer = String::new();
             stream.read_to_string(&mut answer).unwrap();
             answer
         });
         let answer = answer.await.unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        (
-            head.lines().next().unwrap().to_owned(),
-            serde_json::from_str(body).unwrap(),
-        )
+        let lines = body.lines().map(|line| serde_json::from_str(line).unwrap());
+        (head.lines().next().unwrap().to_owned(), lines.collect())
     })
+}
+
+/// One request to the control socket of [`fabric`].
+fn ask(request: &str) -> (String, Value) {
+    let live = Arc::new(Live::standing(fabric()));
+    let (status, mut body) = ask_live(&live, request, None);
+    (status, body.remove(0))
 }
 
 #[test]
@@ -193,7 +202,7 @@ fn what_is_not_understood_is_an_error_with_a_message() {
         (
             "POST /v1/flows",
             "405 Method Not Allowed",
-            "only GET is understood",
+            "/v1/flows is asked for in another way: GET to look, POST to change",
         ),
     ] {
         let (line, body) = ask(request);
@@ -201,6 +210,8 @@ fn what_is_not_understood_is_an_error_with_a_message() {
         assert_eq!(body["Message"], message);
     }
 }
+
+mod changes;
 
 #[test]
 fn a_stack_is_called_like_its_file() {

@@ -2,7 +2,11 @@
 //!
 //! Invariant: a field that is here once keeps its name and meaning; new ones may come beside it.
 
+mod changes;
+
 use serde::{Deserialize, Serialize};
+
+pub use changes::*;
 
 /// `GET /v1/daemon`: who answers.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -12,7 +16,7 @@ pub struct Daemon {
     pub version: String,
     /// Its process.
     pub pid: u32,
-    /// The templates it was started with, as the user named them, separated by spaces.
+    /// The templates of its stacks, as the user named them, separated by spaces.
     pub template: String,
     /// The AWS region it plays.
     pub region: String,
@@ -404,14 +408,6 @@ pub struct Drop {
     pub packets: u64,
     /// The reason in a sentence.
     pub description: String,
-}
-
-/// The body of an answer that is not 2xx.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct Error {
-    /// What went wrong.
-    pub message: String,
 }
 
 /// How people tell a thing from others: `EC2A`, and where there are `several` stacks `consumer:EC2A`.

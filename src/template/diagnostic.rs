@@ -20,7 +20,8 @@ impl Position {
 }
 
 /// One error in a template, or in what the user said beside it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "PascalCase")]
 pub struct Diagnostic {
     /// The template's name as the user gave it; `--region` or so where the template is not at fault.
     pub file: String,

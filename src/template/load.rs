@@ -70,6 +70,7 @@ fn load_into(
     };
 
     let mut state = begin(owner);
+    state.advance(options.now);
     let stacks = sources.iter().zip(prepared).zip(&mut reports).enumerate();
     let mut loaders: Vec<_> = stacks
         .map(|(place, ((source, prepared), report))| Loader::new(place, source, prepared, report))

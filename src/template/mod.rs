@@ -36,8 +36,10 @@ pub use diagnostic::{Diagnostic, Diagnostics, Position};
 pub use load::{load, succeed};
 pub use notes::Note;
 pub use parse::MAX_BYTES;
+pub use suggest::nearest;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::control::{ControlState, Created, Owner};
 
@@ -78,6 +80,8 @@ pub struct Options {
     pub region: Option<String>,
     /// The region if neither says one, for example `AWS_REGION` of the environment. Default: `us-east-1`.
     pub default_region: Option<String>,
+    /// The time, since the UNIX epoch.
+    pub now: Duration,
 }
 
 /// A parameter's value: of one stack, or of every stack that has such a parameter and was not given its own.

@@ -4,10 +4,7 @@
 const MAX_LEN: usize = 64;
 
 /// The candidate nearest to `name`, if it is near enough to be a slip of the pen. Case does not count.
-pub(super) fn nearest<'a>(
-    name: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if name.len() > MAX_LEN {
         return None;
     }

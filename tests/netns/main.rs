@@ -8,6 +8,7 @@ mod cli;
 mod hostile;
 mod io;
 mod lifecycle;
+mod live;
 mod protocols;
 mod proxy;
 mod rules;
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
         saas::tests(),
         hostile::tests(),
         lifecycle::tests(),
+        live::tests(),
         cli::tests(),
         io::tests(),
         workers::tests(),

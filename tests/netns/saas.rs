@@ -15,7 +15,7 @@ crate::tests!(
 const ENDPOINT: &str = "10.100.1.70";
 
 /// W2 in two stacks; the provider's instances live in `site.b` and in `site.b` with a 2.
-fn site(acceptance: &str) -> Result<Site> {
+pub fn site(acceptance: &str) -> Result<Site> {
     let mut site = Site::new()?;
     let (first, second) = (site.b.clone(), format!("{}2", site.b));
     let provider = Template::example("saas-provider.yaml")
@@ -82,25 +82,25 @@ fn an_endpoint_that_is_not_accepted_is_silent() -> Result<()> {
     );
     for (what, words) in [
         (
-            "endpoints",
+            &["show", "endpoints"][..],
             &["provider:Service", "pendingAcceptance", "TCP 80"][..],
         ),
         (
-            "services",
+            &["services", "list"],
             &["required", "111122223333", "arn:aws:iam::444455556666:root"],
         ),
         (
-            "load-balancers",
+            &["show", "load-balancers"],
             &["provider-NLB", "us-west-2c", "TargetGroup"],
         ),
         (
-            "target-groups",
+            &["show", "target-groups"],
             &["provider-target", "10.100.1.12", "TCP traffic-port"],
         ),
     ] {
-        let table = text(&site.privlink(&["show", what])?);
+        let table = text(&site.privlink(what)?);
         for word in words {
-            ensure!(table.contains(word), "{what} has no {word}:\n{table}");
+            ensure!(table.contains(word), "{what:?} has no {word}:\n{table}");
         }
     }
     Ok(())

@@ -197,6 +197,21 @@ impl Site {
             .context("cannot run privlink")
     }
 
+    /// `privlink apply` of one of this site's files, which has become `template`.
+    pub fn apply(&self, file: &str, template: &Template, arguments: &[&str]) -> Result<Output> {
+        let path = self.dir.path().join(file);
+        fs::write(&path, &template.0)?;
+        let path = path.display().to_string();
+        self.privlink(&[&["apply", &path], arguments].concat())
+    }
+
+    /// The same, which must succeed.
+    pub fn applied(&self, file: &str, template: &Template) -> Result<String> {
+        let output = self.apply(file, template, &[])?;
+        ensure!(output.status.success(), "apply: {}", text(&output));
+        Ok(text(&output))
+    }
+
     /// `privlink show WHAT` as JSON.
     pub fn show(&self, what: &str) -> Result<Vec<Value>> {
         let output = self.privlink(&["show", what, "--output", "json"])?;

@@ -1,9 +1,9 @@
-//! `privlink show services`, `load-balancers` and `target-groups`: what providers offer.
+//! `privlink show load-balancers` and `target-groups`, and the tables of `privlink services` and `targets`.
 
 use crate::cli::output::{self, Column};
 use crate::daemon::view::{LoadBalancer, TargetGroup, VpcEndpointService};
 
-pub(super) fn services(rows: &[VpcEndpointService], stacks: bool) -> String {
+pub(in crate::cli) fn services(rows: &[VpcEndpointService], stacks: bool) -> String {
     if rows.is_empty() {
         return "No endpoint services: the template has none.\n".into();
     }
@@ -123,7 +123,15 @@ pub(super) fn target_groups(rows: &[TargetGroup], stacks: bool) -> String {
         ];
         (&group.stack, row)
     });
-    let mut text = output::stack_table(columns, groups, stacks);
+    let groups = output::stack_table(columns, groups, stacks);
+    match targets(rows, stacks) {
+        none if none.is_empty() => groups,
+        targets => format!("{groups}\n{targets}"),
+    }
+}
+
+/// A row per target; nothing where there are none.
+pub(in crate::cli) fn targets(rows: &[TargetGroup], stacks: bool) -> String {
     let columns = vec![
         Column::Left("TARGET"),
         Column::Left("TARGET GROUP"),
@@ -132,30 +140,23 @@ pub(super) fn target_groups(rows: &[TargetGroup], stacks: bool) -> String {
         Column::Left("ZONE"),
         Column::Left("REGISTERED"),
     ];
-    let targets: Vec<_> = rows
-        .iter()
-        .flat_map(|group| {
-            group.targets.iter().map(move |target| {
-                let row = vec![
-                    target.id.clone(),
-                    group.logical_id.clone(),
-                    target.private_ip_address.clone(),
-                    target.port.to_string(),
-                    target.availability_zone.clone(),
-                    match target.is_draining {
-                        true => "draining".into(),
-                        false => "yes".into(),
-                    },
-                ];
-                (&group.stack, row)
-            })
+    let targets = rows.iter().flat_map(|group| {
+        group.targets.iter().map(move |target| {
+            let row = vec![
+                target.id.clone(),
+                group.logical_id.clone(),
+                target.private_ip_address.clone(),
+                target.port.to_string(),
+                target.availability_zone.clone(),
+                match target.is_draining {
+                    true => "draining".into(),
+                    false => "yes".into(),
+                },
+            ];
+            (&group.stack, row)
         })
-        .collect();
-    if !targets.is_empty() {
-        text.push('\n');
-        text.push_str(&output::stack_table(columns, targets, stacks));
-    }
-    text
+    });
+    output::stack_table(columns, targets, stacks)
 }
 
 fn or_dash(text: String) -> String {

@@ -1,0 +1,44 @@
+//! `privlink events`: what happens to endpoints, as JSON lines.
+
+use std::io::{ErrorKind, Write};
+use std::ops::ControlFlow;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Args;
+
+use super::{Global, client, examples};
+use crate::daemon::StateDir;
+
+/// Print what has happened to endpoints, one JSON object per line
+#[derive(Args)]
+#[command(after_help = examples!(
+    "sudo privlink events" => "what is remembered, oldest first",
+    "sudo privlink events --follow" => "that, and what comes, until the daemon ends",
+    "sudo privlink events --follow | jq --unbuffered -r 'select(.VpcEndpointState == \"pendingAcceptance\").VpcEndpointId'" => "endpoints that wait to be accepted",
+))]
+pub(super) struct Events {
+    /// Go on with what comes
+    #[arg(short, long)]
+    follow: bool,
+}
+
+impl Events {
+    pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
+        let dir = StateDir::new(&global.state_dir)?;
+        let path = match self.follow {
+            true => "/v1/events?follow=true",
+            false => "/v1/events",
+        };
+        client::follow(&dir, path, |line| {
+            let mut stdout = std::io::stdout().lock();
+            match stdout.write_all(line).and_then(|()| stdout.flush()) {
+                Ok(()) => Ok(ControlFlow::Continue(())),
+                // The reader wants no more.
+                Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(ControlFlow::Break(())),
+                Err(error) => Err(error).context("cannot write to stdout"),
+            }
+        })?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

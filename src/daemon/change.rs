@@ -1,0 +1,224 @@
+//! What can be asked of the running topology: that its stacks become others, and the commands of providers and consumers.
+//!
+//! Invariant: a request happens as a whole or is refused; it is judged by the state that it changes.
+
+use std::path::PathBuf;
+
+use super::events::since_epoch;
+use super::live::{Live, Next, Running};
+use super::refusal::Refusal;
+use super::view::{self, Plan};
+use super::{TemplateFile, Templates, resolve};
+use crate::control::command::{DeregisterTargets, RegisterTargets, VpcEndpointConnections};
+use crate::control::id::{Id, TargetGroupId, VpcEndpointId};
+use crate::control::{ChangeAction, Command, ControlState, Owner, VpcEndpoint, plan};
+use crate::template::Stacks;
+
+/// A command and in whose name it is given.
+type Given = (Owner, Command);
+
+/// A provider's answer, or a consumer's end, to endpoints.
+#[derive(Clone, Copy, Debug)]
+pub enum Verb {
+    /// The provider accepts them.
+    Accept,
+    /// The provider rejects them.
+    Reject,
+    /// Their consumers delete them.
+    Delete,
+}
+
+/// What becomes of targets.
+#[derive(Clone, Copy, Debug)]
+pub enum Registration {
+    /// They are to have flows.
+    Register,
+    /// They are to have no new ones.
+    Deregister,
+}
+
+impl Live {
+    /// Has the stacks of `templates` run as those say; what that changes. As a dry run only the latter.
+    pub fn apply(&self, templates: &Templates, dry_run: bool) -> Result<Plan, Refusal> {
+        self.change(|running, state| {
+            let (wanted, stacks) = running
+                .wanted
+                .with(templates, Some(state))
+                .map_err(|errors| Refusal::of(templates, errors))?;
+            let mut changes = plan(state, &stacks.state);
+            // A VPC's default group comes and goes with it.
+            changes.retain(|change| {
+                let is_part = change.logical_resource_id.contains('/');
+                !is_part || change.action == ChangeAction::Modify
+            });
+            let names = templates.files.iter().map(TemplateFile::stack_name);
+            let plan = Plan {
+                applied: !dry_run,
+                changes,
+                notes: running.notes(state, &stacks, &names.collect::<Vec<_>>()),
+            };
+            let next = (!dry_run).then_some(Next {
+                wanted: Some(wanted),
+                stacks,
+            });
+            Ok((plan, next))
+        })
+    }
+
+    /// Applies these files as they are now, and tells the operator what became of it.
+    pub fn reload(&self, names: &[String], paths: &[PathBuf]) {
+        match self.apply_files(names, paths) {
+            Ok(plan) => eprintln!("privlink: SIGHUP: {}", plan.summary()),
+            Err(refusal) => eprintln!("privlink: error: SIGHUP: {}", refusal.view()),
+        }
+    }
+
+    fn apply_files(&self, names: &[String], paths: &[PathBuf]) -> Result<Plan, Refusal> {
+        let files = names.iter().zip(paths);
+        let files = files.map(|(name, path)| TemplateFile::read(name, path));
+        let templates = Templates {
+            files: files.collect::<Result<_, _>>().map_err(Refusal::Failed)?,
+            parameters: Vec::new(),
+            region: None,
+            default_region: None,
+        };
+        self.apply(&templates, false)
+    }
+
+    /// Does `verb` to all endpoints of these names; they, as they are then.
+    pub fn answer(&self, verb: Verb, names: &[String]) -> Result<Vec<view::VpcEndpoint>, Refusal> {
+        let before = self.fabric();
+        let mut ids = Vec::new();
+        self.execute(|state| {
+            let found = names.iter().map(|name| resolve::vpc_endpoint(state, name));
+            let found: Vec<_> = found.collect::<Result<_, _>>()?;
+            if found.is_empty() {
+                return Err(Refusal::malformed("VpcEndpointIds names no endpoint"));
+            }
+            ids = found
+                .iter()
+                .map(|e| e.vpc_endpoint_id.to_string())
+                .collect();
+            commands(state, verb, &found)
+        })?;
+        let find = |fabric: &super::describe::Fabric| {
+            let mut endpoints = fabric.topology().vpc_endpoints;
+            endpoints.retain(|endpoint| ids.contains(&endpoint.vpc_endpoint_id));
+            endpoints
+        };
+        Ok(match verb {
+            Verb::Accept | Verb::Reject => find(&self.fabric()),
+            Verb::Delete => {
+                let mut gone = find(&before);
+                for endpoint in &mut gone {
+                    endpoint.state = "deleted".to_owned();
+                }
+                gone
+            }
+        })
+    }
+
+    /// Adds targets to a group or lets them drain; the group, as it is then.
+    pub fn register(
+        &self,
+        registration: Registration,
+        asked: &view::Targets,
+    ) -> Result<view::TargetGroup, Refusal> {
+        let mut group = None;
+        self.execute(|state| {
+            let found = resolve::target_group(state, &asked.target_group)?;
+            group = Some(found.target_group_arn.clone());
+            let targets = resolve::targets(state, found, &asked.targets)?;
+            let target_group = found.id;
+            let command = match registration {
+                Registration::Register => Command::RegisterTargets(RegisterTargets {
+                    target_group,
+                    targets,
+                }),
+                Registration::Deregister => Command::DeregisterTargets(DeregisterTargets {
+                    target_group,
+                    targets,
+                }),
+            };
+            Ok(vec![(owner(state, target_group)?, command)])
+        })?;
+        let groups = self.fabric().target_groups();
+        let is_it = |found: &view::TargetGroup| Some(&found.target_group_arn) == group.as_ref();
+        let found = groups.into_iter().find(is_it);
+        found.ok_or_else(|| Refusal::Unknown(TargetGroupId::NOT_FOUND, "it is gone".to_owned()))
+    }
+
+    /// Time has passed: requests expire, targets have drained.
+    pub fn tick(&self) -> Result<(), Refusal> {
+        self.execute(|_| Ok(Vec::new()))
+    }
+
+    fn execute(
+        &self,
+        commands: impl FnOnce(&ControlState) -> Result<Vec<Given>, Refusal>,
+    ) -> Result<(), Refusal> {
+        self.change(|running: &Running, state| {
+            let commands = commands(state)?;
+            let mut next = state.clone();
+            let operator = next.owner().clone();
+            next.advance(since_epoch());
+            for (owner, command) in commands {
+                next.act_as(owner);
+                next.execute(command)?;
+            }
+            next.act_as(operator);
+            let stacks = Stacks {
+                state: next,
+                list: running.stacks.clone(),
+            };
+            let wanted = None;
+            Ok(((), Some(Next { wanted, stacks })))
+        })
+    }
+}
+
+/// One command for each service, or for each endpoint that is to be deleted.
+fn commands(
+    state: &ControlState,
+    verb: Verb,
+    endpoints: &[&VpcEndpoint],
+) -> Result<Vec<Given>, Refusal> {
+    if let Verb::Delete = verb {
+        let delete = |id: VpcEndpointId| Ok((owner(state, id)?, Command::DeleteVpcEndpoint(id)));
+        return endpoints
+            .iter()
+            .map(|e| delete(e.vpc_endpoint_id))
+            .collect();
+    }
+    let mut services: Vec<VpcEndpointConnections> = Vec::new();
+    for endpoint in endpoints {
+        let (id, name) = (endpoint.vpc_endpoint_id, &endpoint.client_token);
+        let service_id = endpoint.service_id().ok_or_else(|| {
+            Refusal::malformed(format!(
+                "VPC endpoint `{name}` ({id}) is of type Resource: nobody has to accept it, and its consumer can delete it"
+            ))
+        })?;
+        match services.iter_mut().find(|s| s.service_id == service_id) {
+            Some(service) => service.vpc_endpoint_ids.push(id),
+            None => services.push(VpcEndpointConnections {
+                service_id,
+                vpc_endpoint_ids: vec![id],
+            }),
+        }
+    }
+    let command = |connections: VpcEndpointConnections| {
+        let provider = owner(state, connections.service_id)?;
+        let command = match verb {
+            Verb::Accept => Command::AcceptVpcEndpointConnections(connections),
+            Verb::Reject | Verb::Delete => Command::RejectVpcEndpointConnections(connections),
+        };
+        Ok((provider, command))
+    };
+    services.into_iter().map(command).collect()
+}
+
+/// In whose name an object is changed: its own account's. Whoever may use the control socket may act for all.
+fn owner<I: Id>(state: &ControlState, id: I) -> Result<Owner, Refusal> {
+    let owner = state.owner_of(id).cloned();
+    owner.ok_or_else(|| Refusal::Unknown(I::NOT_FOUND, format!("there is no {} {id}", I::NOUN)))
+}

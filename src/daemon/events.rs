@@ -1,0 +1,231 @@
+//! What happened to endpoints, for whoever wants to know: remembered for a while, and told to those who follow.
+//!
+//! Invariants: events are numbered without gaps; a reader that is too slow is told how many it has missed; nobody waits for
+//! a reader.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use super::view::{Connection, Event, Happening};
+use crate::control::{ConnectionEvent, ConnectionEventKind, ControlState, State};
+
+/// How many events are remembered.
+const REMEMBERED: usize = 1024;
+
+/// The newest events, and how many there ever were.
+pub struct Events {
+    newest: Mutex<VecDeque<Event>>,
+    /// The number of the next one.
+    next: watch::Sender<u64>,
+}
+
+/// Somebody who reads events, from the oldest that is remembered.
+pub struct Reader {
+    events: Arc<Events>,
+    next: watch::Receiver<u64>,
+    /// The number of the event that it wants.
+    wanted: u64,
+}
+
+impl Events {
+    /// Nothing has happened yet.
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self {
+            newest: Mutex::default(),
+            next: watch::Sender::new(1),
+        })
+    }
+
+    /// Tells what has happened now.
+    pub fn tell(&self, happened: impl IntoIterator<Item = Happening>) {
+        let time = timestamp(since_epoch());
+        let mut newest = self.newest.lock();
+        let mut sequence = *self.next.borrow();
+        for what in happened {
+            if newest.len() == REMEMBERED {
+                newest.pop_front();
+            }
+            newest.push_back(Event {
+                sequence,
+                time: time.clone(),
+                what,
+            });
+            sequence += 1;
+        }
+        self.next.send_replace(sequence);
+    }
+
+    /// A reader of all that is remembered, and of what comes.
+    pub fn reader(self: &Arc<Self>) -> Reader {
+        Reader {
+            events: Arc::clone(self),
+            next: self.next.subscribe(),
+            wanted: 1,
+        }
+    }
+}
+
+impl Reader {
+    /// What it has not seen yet; what it has missed comes first, as an event of its own.
+    pub fn read(&mut self) -> Vec<Event> {
+        let newest = self.events.newest.lock();
+        let next = *self.next.borrow_and_update();
+        let oldest = next - newest.len() as u64;
+        let missed = oldest.saturating_sub(self.wanted);
+        // A new reader has missed nothing: it is given what there is.
+        let notice = (missed > 0 && self.wanted > 1).then(|| Event {
+            sequence: oldest - 1,
+            time: timestamp(since_epoch()),
+            what: Happening::Missed { count: missed },
+        });
+        let known = self.wanted.saturating_sub(oldest) as usize;
+        let fresh = newest.iter().skip(known).cloned();
+        let read = notice.into_iter().chain(fresh).collect();
+        self.wanted = next;
+        read
+    }
+
+    /// Returns when there may be something to read.
+    pub async fn wait(&mut self) {
+        // It cannot fail: the sender lives as long as `events`.
+        let _ = self.next.changed().await;
+    }
+}
+
+/// An event of the control plane, with the names of what it is about; those of a deleted endpoint are in the state `before`.
+pub fn describe(event: &ConnectionEvent, before: &ControlState, after: &ControlState) -> Happening {
+    let id = event.vpc_endpoint_id;
+    let known = [after, before]
+        .into_iter()
+        .find(|s| s.vpc_endpoint(&id).is_some());
+    let state = known.unwrap_or(after);
+    let endpoint = state.vpc_endpoint(&id);
+    let is_now = match (event.state, endpoint) {
+        // By the time that it is told what was accepted has been made.
+        (State::Pending, Some(endpoint)) => endpoint.state,
+        (state, _) => state,
+    };
+    let owner = state.owner_of(id);
+    let service = event
+        .service_id
+        .and_then(|id| state.vpc_endpoint_service(&id));
+    let connection = Connection {
+        vpc_endpoint_id: id.to_string(),
+        vpc_endpoint_owner: event.vpc_endpoint_owner.clone(),
+        vpc_endpoint_state: is_now.name().into(),
+        stack: owner.and_then(|o| o.stack()).unwrap_or_default().into(),
+        logical_id: endpoint.map(|e| e.client_token.clone()).unwrap_or_default(),
+        service_id: event.service_id.map(|id| id.to_string()),
+        service_name: service.map(|service| service.service_name.clone()),
+    };
+    match event.kind {
+        ConnectionEventKind::Connect => Happening::Connect(connection),
+        ConnectionEventKind::Accept => Happening::Accept(connection),
+        ConnectionEventKind::Reject => Happening::Reject(connection),
+        ConnectionEventKind::Delete => Happening::Delete(connection),
+        ConnectionEventKind::Expire => Happening::Expire(connection),
+        ConnectionEventKind::Modify => Happening::Modify(connection),
+    }
+}
+
+/// The time of day, since the UNIX epoch.
+pub fn since_epoch() -> Duration {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+}
+
+/// `2026-11-22T15:30:00.123Z`. The date as in "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`.
+fn timestamp(since_epoch: Duration) -> String {
+    let seconds = since_epoch.as_secs();
+    let (days, of_day) = (seconds / 86_400 + 719_468, seconds % 86_400);
+    let (era, of_era) = (days / 146_097, days % 146_097);
+    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let from_march = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * from_march + 2) / 5 + 1;
+    let month = if from_march < 10 {
+        from_march + 3
+    } else {
+        from_march - 9
+    };
+    let year = year + era * 400 + u64::from(month <= 2);
+    let (hours, minutes, seconds) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
+    let millis = since_epoch.subsec_millis();
+    format!("{year:04}-{month:02}-{day:02}T{hours:02}:{minutes:02}:{seconds:02}.{millis:03}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn missed(count: u64) -> Happening {
+        Happening::Missed { count }
+    }
+
+    fn numbers(events: &[Event]) -> Vec<u64> {
+        events.iter().map(|event| event.sequence).collect()
+    }
+
+    #[test]
+    fn a_reader_sees_every_event_once_and_begins_with_the_oldest_that_is_remembered() {
+        let events = Events::new();
+        events.tell([missed(0)]);
+        let mut reader = events.reader();
+        events.tell([missed(0), missed(0)]);
+        assert_eq!(numbers(&reader.read()), [1, 2, 3]);
+        assert!(reader.read().is_empty());
+        events.tell([missed(0)]);
+        assert_eq!(numbers(&reader.read()), [4]);
+    }
+
+    #[test]
+    fn a_slow_reader_is_told_how_many_it_has_missed() {
+        let events = Events::new();
+        events.tell([missed(0)]);
+        let mut reader = events.reader();
+        assert_eq!(numbers(&reader.read()), [1]);
+        events.tell((0..REMEMBERED + 3).map(|_| missed(0)));
+        let read = reader.read();
+        assert_eq!(read[0].what, missed(3));
+        let rest: Vec<_> = (5..5 + REMEMBERED as u64).collect();
+        assert_eq!(numbers(&read[1..]), rest);
+        // One that comes now is given what there is, and told nothing.
+        assert_eq!(numbers(&events.reader().read()), rest);
+    }
+
+    #[test]
+    fn a_reader_that_waits_wakes_when_something_happens() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let events = Events::new();
+            let mut reader = events.reader();
+            let teller = Arc::clone(&events);
+            let waiting = tokio::spawn(async move {
+                reader.wait().await;
+                numbers(&reader.read())
+            });
+            tokio::task::yield_now().await;
+            teller.tell([missed(0)]);
+            assert_eq!(waiting.await.unwrap(), [1]);
+        });
+    }
+
+    #[test]
+    fn a_timestamp_is_utc() {
+        for (millis, expected) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+            (1_709_251_199_999, "2024-02-29T23:59:59.999Z"),
+            (1_795_361_405_007, "2026-11-22T15:30:05.007Z"),
+        ] {
+            assert_eq!(timestamp(Duration::from_millis(millis)), expected);
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! The stacks that run, as they were asked for: what an apply finds again of those that it does not concern.
+
+use std::collections::BTreeMap;
+
+use super::events::since_epoch;
+use super::{TemplateFile, Templates};
+use crate::control::ControlState;
+use crate::template::{self, Diagnostics, Source, Stacks};
+
+/// Every stack's template and parameters.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    stacks: Vec<Kept>,
+    /// What they alone would have made. Where what runs is otherwise, that was decided at run time.
+    base: Option<ControlState>,
+}
+
+/// A stack, as it was asked for.
+#[derive(Clone, Debug)]
+struct Kept {
+    name: String,
+    file: TemplateFile,
+    parameters: BTreeMap<String, String>,
+}
+
+impl Wanted {
+    /// The same with `given` in the places of the stacks that are called like them, and what that makes of `running`.
+    pub fn with(
+        &self,
+        given: &Templates,
+        running: Option<&ControlState>,
+    ) -> Result<(Self, Stacks), Diagnostics> {
+        let options = template::Options {
+            parameters: given.parameters.clone(),
+            region: given.region.clone(),
+            default_region: given.default_region.clone(),
+            now: since_epoch(),
+        };
+        let names: Vec<_> = given.files.iter().map(TemplateFile::stack_name).collect();
+        let entries = self.entries(given, &names);
+        let sources: Vec<_> = entries.iter().map(Entry::source).collect();
+        let (stacks, base) = match self.base.as_ref().zip(running) {
+            None => {
+                let stacks = template::load(&sources, &options)?;
+                let base = stacks.state.clone();
+                (stacks, base)
+            }
+            Some((base, running)) => {
+                template::succeed(&sources, &options, running, base, |owner| {
+                    let stack = owner.stack();
+                    stack.is_some_and(|stack| names.iter().any(|name| name == stack))
+                })?
+            }
+        };
+        let kept = entries.iter().zip(&stacks.list).map(|(entry, stack)| Kept {
+            name: stack.name.clone(),
+            file: entry.file.clone(),
+            parameters: stack.parameters.clone(),
+        });
+        let wanted = Self {
+            stacks: kept.collect(),
+            base: Some(base),
+        };
+        Ok((wanted, stacks))
+    }
+
+    /// The stacks that run, in their order, then the new ones.
+    fn entries<'a>(&'a self, given: &'a Templates, names: &'a [String]) -> Vec<Entry<'a>> {
+        let mut given: Vec<_> = names.iter().zip(&given.files).collect();
+        let running = self.stacks.iter().map(|kept| {
+            let place = given.iter().position(|(name, _)| **name == kept.name);
+            Entry {
+                name: &kept.name,
+                file: place.map_or(&kept.file, |place| given.remove(place).1),
+                before: Some(&kept.parameters),
+                stays: place.is_none(),
+            }
+        });
+        let mut entries: Vec<_> = running.collect();
+        // One that was given twice is among them, and refused by its name.
+        entries.extend(given.into_iter().map(|(name, file)| Entry {
+            name,
+            file,
+            before: None,
+            stays: false,
+        }));
+        entries
+    }
+}
+
+/// A stack that shall run.
+struct Entry<'a> {
+    name: &'a str,
+    file: &'a TemplateFile,
+    before: Option<&'a BTreeMap<String, String>>,
+    stays: bool,
+}
+
+impl Entry<'_> {
+    fn source(&self) -> Source<'_> {
+        Source {
+            name: &self.file.name,
+            text: &self.file.text,
+            stack_name: self.name,
+            before: self.before,
+            stays: self.stays,
+        }
+    }
+}

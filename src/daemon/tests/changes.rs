@@ -1,0 +1,435 @@
+//! What is asked to be changed over the control socket, of a topology without instances: all of it but links.
+
+use serde_json::json;
+
+use super::*;
+use crate::control::ControlState;
+use crate::daemon::links::Shape;
+use crate::daemon::live::{Machine, Next};
+use crate::daemon::made::Made;
+use crate::daemon::stacks::Wanted;
+use crate::io::{Offload, WorkerOptions, Workers};
+
+const PROVIDER: &str = r#"
+Metadata: {privlink: {Account: "111122223333"}}
+Parameters:
+  Port: {Type: Number, Default: 80}
+Resources:
+  Vpc: {Type: AWS::EC2::VPC, Properties: {CidrBlock: 10.0.0.0/16}}
+  Subnet: {Type: AWS::EC2::Subnet, Properties: {VpcId: !Ref Vpc, CidrBlock: 10.0.0.0/24, AvailabilityZone: us-west-2a}}
+  Balancer:
+    Type: AWS::ElasticLoadBalancingV2::LoadBalancer
+    Properties: {Type: network, Scheme: internal, Subnets: [!Ref Subnet]}
+  Group:
+    Type: AWS::ElasticLoadBalancingV2::TargetGroup
+    Properties: {Protocol: TCP, Port: !Ref Port, VpcId: !Ref Vpc, TargetType: ip}
+  Listener:
+    Type: AWS::ElasticLoadBalancingV2::Listener
+    Properties:
+      LoadBalancerArn: !Ref Balancer
+      Protocol: TCP
+      Port: 80
+      DefaultActions: [{Type: forward, TargetGroupArn: !Ref Group}]
+  Service: {Type: AWS::EC2::VPCEndpointService, Properties: {NetworkLoadBalancerArns: [!Ref Balancer]}}
+  Permissions:
+    Type: AWS::EC2::VPCEndpointServicePermissions
+    Properties: {ServiceId: !Ref Service, AllowedPrincipals: ["*"]}
+Outputs:
+  Name:
+    Value: !Sub "com.amazonaws.vpce.${AWS::Region}.${Service}"
+    Export: {Name: service}
+"#;
+
+const CONSUMER: &str = r#"
+Metadata: {privlink: {Account: "444455556666"}}
+Resources:
+  Vpc: {Type: AWS::EC2::VPC, Properties: {CidrBlock: 10.0.0.0/16}}
+  Subnet: {Type: AWS::EC2::Subnet, Properties: {VpcId: !Ref Vpc, CidrBlock: 10.0.0.0/24, AvailabilityZone: us-west-2a}}
+  Endpoint:
+    Type: AWS::EC2::VPCEndpoint
+    Properties: {VpcEndpointType: Interface, VpcId: !Ref Vpc, ServiceName: !ImportValue service, SubnetIds: [!Ref Subnet]}
+"#;
+
+/// A daemon with both templates, but for its socket and signals.
+struct Site {
+    live: Arc<Live>,
+    _tmp: tempfile::TempDir,
+}
+
+impl Site {
+    fn up() -> Self {
+        let tmp = tempfile::tempdir().unwrap();
+        let dir = StateDir::new(&tmp.path().join("state")).unwrap();
+        dir.create().unwrap();
+        let clock = Clock::start();
+        let settings = Settings {
+            workers: 1,
+            seed: 7,
+            mtu: 9001,
+            max_flows: 1024,
+        };
+        let dataplane = Arc::new(Dataplane::new(settings));
+        let options = WorkerOptions { workers: 1, clock };
+        let (workers, _) = Workers::start(Arc::clone(&dataplane), Vec::new(), options).unwrap();
+        let machine = Machine {
+            made: Made::claim(dir.path(), true).unwrap(),
+            workers,
+            shape: Shape {
+                mtu: 9001,
+                offload: Offload::On,
+            },
+            run_user_data: false,
+            ended: tokio::sync::mpsc::unbounded_channel().0,
+            started: std::time::Instant::now(),
+        };
+        let files = [("consumer.yaml", CONSUMER), ("provider.yaml", PROVIDER)];
+        let files = files.map(|(name, text)| TemplateFile {
+            name: name.into(),
+            text: text.into(),
+        });
+        let templates = Templates {
+            files: files.into(),
+            ..w1()
+        };
+        let (wanted, stacks) = Wanted::default().with(&templates, None).unwrap();
+        let nothing = ControlState::new(stacks.state.owner().clone());
+        let live = Live::new(machine, nothing, dataplane, clock);
+        let next = Next {
+            wanted: Some(wanted),
+            stacks,
+        };
+        live.change(|_, _| Ok(((), Some(next)))).unwrap();
+        Self {
+            live: Arc::new(live),
+            _tmp: tmp,
+        }
+    }
+
+    /// The answer's status and its body.
+    fn post(&self, path: &str, body: Value) -> (u16, Value) {
+        let (status, mut lines) = ask_live(&self.live, &format!("POST {path}"), Some(&body));
+        let code = status.split(' ').nth(1).unwrap().parse().unwrap();
+        (code, lines.remove(0))
+    }
+
+    fn get(&self, path: &str) -> Value {
+        ask_live(&self.live, &format!("GET {path}"), None)
+            .1
+            .remove(0)
+    }
+
+    fn endpoints(&self, verb: &str, names: &[&str]) -> (u16, Value) {
+        let body = json!({ "VpcEndpointIds": names });
+        self.post(&format!("/v1/vpc-endpoints/{verb}"), body)
+    }
+
+    /// `+Thing` for what is added, `~Thing Property` for what is modified, `-Thing` for what is removed.
+    fn apply(&self, name: &str, text: &str, parameters: Value, dry_run: bool) -> Vec<String> {
+        let templates = json!([{"Name": name, "Text": text}]);
+        let body = json!({"Templates": templates, "Parameters": parameters, "DryRun": dry_run});
+        let (status, plan) = self.post("/v1/apply", body);
+        assert_eq!(
+            (status, &plan["Applied"]),
+            (200, &json!(!dry_run)),
+            "{plan}"
+        );
+        let change = |change: &Value| {
+            let sign = match change["Action"].as_str().unwrap() {
+                "Add" => '+',
+                "Modify" => '~',
+                _ => '-',
+            };
+            let properties = change["Properties"].as_array().unwrap();
+            let names: Vec<_> = properties
+                .iter()
+                .map(|p| p["Name"].as_str().unwrap())
+                .collect();
+            let id = change["LogicalResourceId"].as_str().unwrap();
+            format!("{sign}{id} {}", names.join(","))
+                .trim_end()
+                .to_owned()
+        };
+        plan["Changes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(change)
+            .collect()
+    }
+
+    /// What has happened: event, endpoint and state.
+    fn events(&self) -> Vec<String> {
+        let lines = ask_live(&self.live, "GET /v1/events", None).1;
+        let text = |event: &Value, key: &str| event[key].as_str().unwrap_or_default().to_owned();
+        let keys = ["Event", "LogicalId", "VpcEndpointState"];
+        lines
+            .iter()
+            .map(|event| keys.map(|key| text(event, key)).join(" "))
+            .collect()
+    }
+
+    fn state(&self) -> String {
+        let endpoints = self.get("/v1/vpc-endpoints");
+        endpoints[0]["State"].as_str().unwrap_or("none").to_owned()
+    }
+}
+
+const SECOND: &str = "
+  Second:
+    Type: AWS::EC2::Subnet
+    Properties: {VpcId: !Ref Vpc, CidrBlock: 10.0.1.0/24}
+";
+
+#[test]
+fn a_dry_run_says_what_an_apply_does() {
+    let site = Site::up();
+    let more = CONSUMER.to_owned() + SECOND;
+    assert_eq!(
+        site.apply("consumer.yaml", &more, json!([]), true),
+        ["+Second"]
+    );
+    assert_eq!(
+        site.apply("consumer.yaml", &more, json!([]), true),
+        ["+Second"]
+    );
+    assert_eq!(
+        site.apply("consumer.yaml", &more, json!([]), false),
+        ["+Second"]
+    );
+    let nothing: [&str; 0] = [];
+    assert_eq!(
+        site.apply("consumer.yaml", &more, json!([]), false),
+        nothing
+    );
+    assert_eq!(
+        site.apply("consumer.yaml", CONSUMER, json!([]), false),
+        ["-Second"]
+    );
+}
+
+#[test]
+fn what_is_not_applied_stays_with_its_parameters() {
+    let site = Site::up();
+    let port = |port: &str| json!([{"ParameterKey": "Port", "ParameterValue": port}]);
+    let nothing: [&str; 0] = [];
+    assert_eq!(
+        site.apply("provider.yaml", PROVIDER, port("81"), false),
+        ["~Group Port"]
+    );
+    assert_eq!(
+        site.apply("consumer.yaml", CONSUMER, json!([]), false),
+        nothing
+    );
+    assert_eq!(
+        site.apply("provider.yaml", PROVIDER, json!([]), false),
+        nothing
+    );
+    assert_eq!(
+        site.apply("provider.yaml", PROVIDER, port("80"), false),
+        ["~Group Port"]
+    );
+    // One stack more, beside them.
+    let new = "Resources: {V: {Type: AWS::EC2::VPC, Properties: {CidrBlock: 10.0.0.0/16}}}";
+    assert_eq!(site.apply("new.yaml", new, json!([]), false), ["+V"]);
+    let stacks = site.get("/v1/stacks");
+    let names: Vec<_> = stacks
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|s| &s["StackName"])
+        .collect();
+    assert_eq!(names, ["consumer", "provider", "new"]);
+}
+
+#[test]
+fn a_template_with_errors_changes_nothing_and_shows_them() {
+    let site = Site::up();
+    let before = site.get("/v1/topology");
+    let wrong = CONSUMER
+        .replace("10.0.0.0/24", "10.1.0.0/24")
+        .replace("!Ref Vpc,", "!Ref Vpx,");
+    let templates = json!([{"Name": "dir/consumer.yaml", "Text": wrong}]);
+    let (status, error) = site.post("/v1/apply", json!({ "Templates": templates }));
+    assert_eq!(status, 400, "{error}");
+    assert_eq!(
+        error["Message"],
+        "dir/consumer.yaml has 2 errors; nothing was changed"
+    );
+    assert_eq!(error["Errors"][0]["File"], "dir/consumer.yaml");
+    assert_eq!(error["Errors"][0]["Line"], 5);
+    // A stack that is left cannot lose what it imports.
+    let templates = json!([{"Name": "provider.yaml", "Text": PROVIDER.replace("Name: service", "Name: other")}]);
+    let (status, error) = site.post("/v1/apply", json!({ "Templates": templates }));
+    assert_eq!(
+        (status, &error["Errors"][0]["File"]),
+        (400, &json!("consumer.yaml")),
+        "{error}"
+    );
+    assert_eq!(site.get("/v1/topology"), before);
+}
+
+#[test]
+fn an_endpoint_is_accepted_rejected_and_deleted_and_each_is_an_event() {
+    let site = Site::up();
+    let (status, rows) = site.endpoints("accept", &["Endpoint"]);
+    assert_eq!(
+        (status, &rows[0]["State"]),
+        (200, &json!("available")),
+        "{rows}"
+    );
+    let id = rows[0]["VpcEndpointId"].as_str().unwrap();
+    // An apply that does not concern it leaves it accepted.
+    site.apply(
+        "consumer.yaml",
+        &(CONSUMER.to_owned() + SECOND),
+        json!([]),
+        false,
+    );
+    assert_eq!(site.state(), "available");
+    assert_eq!(site.endpoints("reject", &["consumer:Endpoint"]).0, 200);
+    assert_eq!(site.state(), "rejected");
+    let (status, rows) = site.endpoints("delete", &[id]);
+    assert_eq!(
+        (status, &rows[0]["State"]),
+        (200, &json!("deleted")),
+        "{rows}"
+    );
+    assert_eq!(site.state(), "none");
+    // Its own stack brings it back.
+    site.apply("provider.yaml", PROVIDER, json!([]), false);
+    assert_eq!(site.state(), "none");
+    site.apply("consumer.yaml", CONSUMER, json!([]), false);
+    assert_eq!(site.state(), "pendingAcceptance");
+    assert_eq!(
+        site.events(),
+        [
+            "Connect Endpoint pendingAcceptance",
+            "Accept Endpoint available",
+            "Reject Endpoint rejected",
+            "Delete Endpoint deleted",
+            "Connect Endpoint pendingAcceptance",
+        ]
+    );
+}
+
+#[test]
+fn what_cannot_be_done_is_refused_with_the_reason_and_the_way_on() {
+    let site = Site::up();
+    let id = site.get("/v1/vpc-endpoints")[0]["VpcEndpointId"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let refused = |verb: &str, name: &str| {
+        let (status, error) = site.endpoints(verb, &[name]);
+        let text = |key: &str| error[key].as_str().unwrap_or_default().to_owned();
+        (status, text("Code"), text("Message"))
+    };
+    let (status, code, message) = refused("accept", "Endpiont");
+    assert_eq!((status, &*code), (404, "InvalidVpcEndpointId.NotFound"));
+    assert!(
+        message.ends_with("there is no VPC endpoint `Endpiont`; did you mean Endpoint?"),
+        "{message}"
+    );
+    let (status, _, message) = refused("accept", "x");
+    assert!(
+        status == 404 && message.contains("privlink endpoints list"),
+        "{message}"
+    );
+
+    site.endpoints("accept", &[&id]);
+    let (status, code, message) = refused("accept", &id);
+    assert_eq!((status, &*code), (409, "InvalidState"), "{message}");
+    assert!(
+        message.contains("is available") && message.contains("the provider can reject it"),
+        "{message}"
+    );
+    // All or none.
+    site.endpoints("reject", &[&id]);
+    assert_eq!(site.endpoints("accept", &["Endpoint", "other"]).0, 404);
+    assert_eq!(site.state(), "rejected");
+    assert_eq!(site.endpoints("accept", &[]).0, 400);
+}
+
+#[test]
+fn targets_come_and_drain() {
+    let site = Site::up();
+    let post = |verb: &str, group: &str, targets: Value| {
+        let body = json!({"TargetGroup": group, "Targets": targets});
+        site.post(&format!("/v1/target-groups/{verb}-targets"), body)
+    };
+    let (status, group) = post(
+        "register",
+        "provider:Group",
+        json!([{"Id": "10.0.0.9", "Port": 8080}]),
+    );
+    assert_eq!(
+        (status, &group["Targets"][0]["Port"]),
+        (200, &json!(8080)),
+        "{group}"
+    );
+    // What is registered stays over an apply.
+    site.apply("provider.yaml", PROVIDER, json!([]), false);
+    let arn = group["TargetGroupArn"].as_str().unwrap();
+    let (status, group) = post("deregister", arn, json!([{"Id": "10.0.0.9"}]));
+    assert_eq!(
+        (status, &group["Targets"][0]["IsDraining"]),
+        (200, &json!(true)),
+        "{group}"
+    );
+    let (status, error) = post("deregister", arn, json!([{"Id": "10.0.0.8"}]));
+    assert!(
+        status == 400 && error["Message"].as_str().unwrap().contains("10.0.0.8"),
+        "{error}"
+    );
+    let (status, error) = post("register", "Grop", json!([{"Id": "10.0.0.8"}]));
+    assert!(
+        status == 404
+            && error["Message"]
+                .as_str()
+                .unwrap()
+                .contains("did you mean Group?"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_request_that_is_not_understood_says_why() {
+    let site = Site::up();
+    for (path, body) in [
+        ("/v1/apply", json!({"Template": []})),
+        (
+            "/v1/vpc-endpoints/accept",
+            json!({"VpcEndpointIds": "vpce-1"}),
+        ),
+        ("/v1/target-groups/register-targets", json!([])),
+    ] {
+        let (status, error) = site.post(path, body);
+        assert!(
+            status == 422 && error["Message"].is_string(),
+            "{path}: {status} {error}"
+        );
+    }
+    let (status, error) = site.post("/v1/vpc-endpoints", json!({}));
+    assert!(status == 405 && error["Message"].is_string(), "{error}");
+}
+
+#[test]
+fn a_daemon_on_its_way_out_changes_nothing_more() {
+    let site = Site::up();
+    site.live.end().unwrap().undo(false).unwrap();
+    assert_eq!(site.endpoints("accept", &["Endpoint"]).0, 503);
+    assert_eq!(site.state(), "pendingAcceptance");
+}
+
+#[test]
+fn a_request_that_nobody_accepts_expires() {
+    let site = Site::up();
+    let soon = "Metadata: {privlink: {AcceptanceTimeout: 1}}, Properties: {NetworkLoadBalancerArns";
+    let text = PROVIDER.replace("Properties: {NetworkLoadBalancerArns", soon);
+    site.apply("provider.yaml", &text, json!([]), false);
+    let deadline = site.live.deadline.borrow().expect("a deadline");
+    let now = crate::daemon::events::since_epoch();
+    std::thread::sleep(deadline.saturating_sub(now));
+    site.live.tick().unwrap();
+    assert_eq!(site.events().last().unwrap(), "Expire Endpoint expired");
+}
