@@ -40,12 +40,12 @@ pub enum Registration {
 impl Live {
     /// Has the stacks of `templates` run as those say; what that changes. As a dry run only the latter.
     pub fn apply(&self, templates: &Templates, dry_run: bool) -> Result<Plan, Refusal> {
-        self.change(|running, state| {
+        self.change(|running, fabric| {
             let (wanted, stacks) = running
                 .wanted
-                .with(templates, Some(state))
+                .with(templates, Some(&fabric.state))
                 .map_err(|errors| Refusal::of(templates, errors))?;
-            let mut changes = plan(state, &stacks.state);
+            let mut changes = plan(&fabric.state, &stacks.state);
             // A VPC's default group comes and goes with it.
             changes.retain(|change| {
                 let is_part = change.logical_resource_id.contains('/');
@@ -55,7 +55,7 @@ impl Live {
             let plan = Plan {
                 applied: !dry_run,
                 changes,
-                notes: running.notes(state, &stacks, &names.collect::<Vec<_>>()),
+                notes: running.notes(fabric, &stacks, &names.collect::<Vec<_>>()),
             };
             let next = (!dry_run).then_some(Next {
                 wanted: Some(wanted),
@@ -157,9 +157,9 @@ impl Live {
         &self,
         commands: impl FnOnce(&ControlState) -> Result<Vec<Given>, Refusal>,
     ) -> Result<(), Refusal> {
-        self.change(|running: &Running, state| {
-            let commands = commands(state)?;
-            let mut next = state.clone();
+        self.change(|running: &Running, fabric| {
+            let commands = commands(&fabric.state)?;
+            let mut next = fabric.state.clone();
             let operator = next.owner().clone();
             next.advance(since_epoch());
             for (owner, command) in commands {

@@ -352,7 +352,7 @@ impl Fabric {
     }
 
     /// An interface's owner in a sentence.
-    fn label(&self, idx: EniIdx) -> String {
+    pub fn label(&self, idx: EniIdx) -> String {
         let (_, owner, stack) = self.named(idx);
         view::in_stack(&stack, &owner, self.stacks.len() > 1)
     }

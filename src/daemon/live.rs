@@ -23,7 +23,7 @@ use super::stacks::Wanted;
 use super::user_data::{self, Ended, UserData};
 use super::view;
 use crate::control::{ControlState, Instance, compile};
-use crate::dataplane::Dataplane;
+use crate::dataplane::{Dataplane, EniIdx};
 use crate::io::{Clock, Namespace, Workers};
 use crate::template::{Output, Stack, Stacks};
 
@@ -131,18 +131,18 @@ impl Live {
     /// Meanwhile nobody else changes anything.
     pub fn change<T>(
         &self,
-        decide: impl FnOnce(&Running, &ControlState) -> Result<(T, Option<Next>), Refusal>,
+        decide: impl FnOnce(&Running, &Fabric) -> Result<(T, Option<Next>), Refusal>,
     ) -> Result<T, Refusal> {
         let mut running = self.running.lock();
         let before = self.fabric();
-        let (answer, next) = decide(&running, &before.state)?;
+        let (answer, next) = decide(&running, &before)?;
         if let Some(mut next) = next {
             let machine = running.machine.as_mut().ok_or(Refusal::Stopping)?;
             let deadline = next.stacks.state.advance(since_epoch());
             let happened = next.stacks.state.take_events();
             let list = next.stacks.list.clone();
             let after = machine
-                .commit(&self.fabric, next.stacks)
+                .commit(&self.fabric, next.stacks, next.wanted.is_some())
                 .map_err(Refusal::Failed)?;
             running.stacks = list;
             if let Some(wanted) = next.wanted {
@@ -166,19 +166,32 @@ impl Live {
 
 impl Running {
     /// What the operator should know of the stacks of these names, when they become `next`.
-    pub fn notes(&self, state: &ControlState, next: &Stacks, names: &[String]) -> Vec<String> {
+    pub fn notes(&self, fabric: &Fabric, next: &Stacks, names: &[String]) -> Vec<String> {
         let run_user_data = self.machine.as_ref().is_some_and(|m| m.run_user_data);
         let stacks = next.list.iter().filter(|stack| names.contains(&stack.name));
-        notes(stacks, next, &scripts(state, next), run_user_data)
+        let new = scripts(&fabric.state, next);
+        let mut notes = notes(stacks, next, &new, run_user_data);
+        let stays = |eni: &EniIdx| next.state.eni_by_idx(*eni).is_some();
+        let trouble = fabric.trouble.lock();
+        let broken = trouble.iter().filter(|(eni, _)| stays(eni));
+        notes.extend(broken.map(|(eni, what)| {
+            format!("the link of {} is made again ({what})", fabric.label(*eni))
+        }));
+        notes
     }
 }
 
 impl Machine {
-    /// New links first: they are what can fail. Then the data plane, which cuts the flows that are no longer allowed, and
-    /// last the links that have gone.
-    fn commit(&mut self, fabric: &ArcSwap<Fabric>, next: Stacks) -> Result<Arc<Fabric>> {
+    /// New links first (and, to `repair`, those that were deleted underneath): they are what can fail. Then the data plane,
+    /// which cuts the flows that are no longer allowed, and last the links that have gone.
+    fn commit(
+        &mut self,
+        fabric: &ArcSwap<Fabric>,
+        next: Stacks,
+        repair: bool,
+    ) -> Result<Arc<Fabric>> {
         let running = fabric.load_full();
-        let links = Links::between(&running.state, &next.state)?;
+        let links = Links::between(&running, &next.state, repair)?;
         let tuns = self.open(&links)?;
 
         let scripts = scripts(&running.state, &next);
@@ -198,7 +211,7 @@ impl Machine {
     }
 
     fn open(&mut self, links: &Links) -> Result<links::Opened> {
-        for link in &links.in_the_way {
+        for link in links.in_the_way.iter().chain(&links.broken) {
             self.workers.remove(link.eni);
         }
         let opened = links::open(&links.coming, self.shape, &mut self.made);
@@ -212,7 +225,8 @@ impl Machine {
     }
 
     fn close(&mut self, links: &Links, next: &Fabric) {
-        let gone = links.in_the_way.iter().chain(&links.going);
+        let gone = links.in_the_way.iter().chain(&links.broken);
+        let gone = gone.chain(&links.going);
         let mut trouble = next.trouble.lock();
         gone.for_each(|link| drop(trouble.remove(&link.eni)));
         drop(trouble);
@@ -264,21 +278,29 @@ struct Links {
     coming: Vec<Link>,
     /// They go, and another comes into the same namespace, which can have one at a time.
     in_the_way: Vec<Link>,
+    /// They were deleted underneath, and come again.
+    broken: Vec<Link>,
     going: Vec<Link>,
 }
 
 impl Links {
-    fn between(running: &ControlState, next: &ControlState) -> Result<Self> {
-        let (old, new) = (links::of(running)?, links::of(next)?);
+    fn between(running: &Fabric, next: &ControlState, repair: bool) -> Result<Self> {
+        let (old, new) = (links::of(&running.state)?, links::of(next)?);
         let (stood, wanted): (HashSet<_>, HashSet<_>) =
             (old.iter().collect(), new.iter().collect());
-        let coming: Vec<_> = new.iter().filter(|l| !stood.contains(l)).cloned().collect();
+        let trouble = running.trouble.lock();
+        let is_broken = |link: &&Link| repair && trouble.contains_key(&link.eni);
+        let broken = new.iter().filter(|l| stood.contains(l)).filter(is_broken);
+        let broken: Vec<_> = broken.cloned().collect();
+        let coming = new.iter().filter(|l| !stood.contains(l));
+        let coming: Vec<_> = coming.chain(&broken).cloned().collect();
         let going = old.iter().filter(|l| !wanted.contains(l)).cloned();
         let taken: HashSet<_> = coming.iter().map(|link| &link.namespace).collect();
         let (in_the_way, going) = going.partition(|link: &Link| taken.contains(&link.namespace));
         Ok(Self {
             coming,
             in_the_way,
+            broken,
             going,
         })
     }

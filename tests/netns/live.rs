@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::saas;
-use crate::site::{ENDPOINT, Site, Template, end, sha256, text, wait_for};
+use crate::site::{ENDPOINT, Site, Template, end, host, sha256, text, wait_for};
 
 crate::tests!(
     an_apply_under_a_transfer_adds_and_removes_and_loses_nothing,
@@ -21,10 +21,12 @@ crate::tests!(
     a_link_that_cannot_be_made_changes_nothing,
     a_dry_run_makes_nothing,
     an_instance_that_changes_its_address_gets_another_link,
+    an_apply_makes_a_link_again_that_was_deleted_underneath,
     an_endpoint_that_goes_cuts_its_connections_on_both_sides,
     what_runs_on_an_instance_that_goes_ends_with_it,
     user_data_runs_on_new_instances_only,
     sighup_applies_the_files_as_they_are_now,
+    without_its_terminal_it_ends_by_sighup_and_leaves_nothing,
     killed_while_it_applies_it_leaves_nothing_that_down_does_not_find,
     a_rejected_connection_is_cut_and_an_accepted_one_answers,
     events_are_followed_line_by_line,
@@ -285,6 +287,39 @@ fn an_instance_that_changes_its_address_gets_another_link() -> Result<()> {
     site.curl(&[ENDPOINT]).map(drop)
 }
 
+fn an_apply_makes_a_link_again_that_was_deleted_underneath() -> Result<()> {
+    let mut site = Site::with_nginx()?;
+    let namespace = site.a.clone();
+    for deletion in [
+        &["ip", "netns", "del", &namespace][..],
+        &["ip", "-n", &namespace, "link", "del", "eni0"],
+    ] {
+        host(deletion)?;
+        let status = |site: &Site| -> Result<bool> {
+            let rows = site.show("interfaces")?;
+            let row = rows
+                .iter()
+                .find(|row| row["Namespace"] == namespace.as_str());
+            Ok(row.context("no row")?["Status"] == "in-use")
+        };
+        wait_for("the loss", Duration::from_secs(10), || Ok(!status(&site)?))?;
+        // Somebody else's command does not try.
+        let output = site.privlink(&["endpoints", "reject", "Endpoint"])?;
+        ensure!(
+            output.status.code() == Some(1) && !status(&site)?,
+            "{}",
+            text(&output)
+        );
+        let said = site.applied("template.yaml", &site.template())?;
+        ensure!(said.contains("the link of EC2A is made again"), "{said}");
+        ensure!(status(&site)?, "it is not in use");
+        site.curl(&[ENDPOINT])?;
+    }
+    ensure!(site.stop(Signal::TERM)?.success());
+    ensure!(!exists(&namespace), "{namespace} was left behind");
+    Ok(())
+}
+
 fn an_endpoint_that_goes_cuts_its_connections_on_both_sides() -> Result<()> {
     let mut site = Site::new()?;
     let both = with(&site, &endpoint("172.18.0.248"));
@@ -403,6 +438,27 @@ fn sighup_applies_the_files_as_they_are_now() -> Result<()> {
     ensure!(exists(&third));
     let page = site.ok(&third, &["curl", "-sS", "--max-time", "10", ENDPOINT])?;
     ensure!(page.starts_with("hello"), "{page}");
+    Ok(())
+}
+
+fn without_its_terminal_it_ends_by_sighup_and_leaves_nothing() -> Result<()> {
+    let site = Site::new()?;
+    let path = site.dir.path().join("template.yaml");
+    fs::write(&path, &site.template().0)?;
+    let privlink = env!("CARGO_BIN_EXE_privlink");
+    let (state_dir, path) = (
+        site.state_dir().display().to_string(),
+        path.display().to_string(),
+    );
+    let arguments = [privlink, "up", "--state-dir", &state_dir, &path];
+    // Its session's leader, on a terminal that is then closed, as that of a window or of an ssh.
+    let program = format!("{}/tests/netns/py/terminal.py", env!("CARGO_MANIFEST_DIR"));
+    let said = host(&[&["python3", "-Bu", &program], &arguments[..]].concat())?;
+    ensure!(said.contains("ended"), "{said}");
+    ensure!(
+        !exists(&site.a) && !exists(&site.b) && !site.state_dir().exists(),
+        "something was left"
+    );
     Ok(())
 }
 

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::control::ControlState;
+use crate::daemon::change::Verb;
 use crate::daemon::links::Shape;
 use crate::daemon::live::{Machine, Next};
 use crate::daemon::made::Made;
@@ -432,4 +433,65 @@ fn a_request_that_nobody_accepts_expires() {
     std::thread::sleep(deadline.saturating_sub(now));
     site.live.tick().unwrap();
     assert_eq!(site.events().last().unwrap(), "Expire Endpoint expired");
+}
+
+#[test]
+fn changes_at_once_come_one_after_the_other_and_readers_see_each_as_a_whole() {
+    let site = Site::up();
+    let two = SECOND.to_owned()
+        + &SECOND
+            .replace("Second", "Third")
+            .replace("10.0.1.", "10.0.2.");
+    let texts = [CONSUMER.to_owned(), CONSUMER.to_owned() + &two];
+    let templates = texts.map(|text| Templates {
+        files: vec![TemplateFile {
+            name: "consumer.yaml".into(),
+            text,
+        }],
+        ..w1()
+    });
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut looks = 0;
+            while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                let subnets = site.live.fabric().state.subnets().count();
+                assert!(subnets == 2 || subnets == 4, "{subnets} subnets");
+                looks += 1;
+                std::thread::sleep(std::time::Duration::from_micros(200));
+            }
+            looks
+        });
+        let changers: Vec<_> = templates
+            .iter()
+            .zip([Verb::Accept, Verb::Reject])
+            .map(|(templates, verb)| {
+                let live = &site.live;
+                scope.spawn(move || {
+                    for _ in 0..25 {
+                        live.apply(templates, false).unwrap();
+                        // Half of them come too late.
+                        let _ = live.answer(verb, &["Endpoint".to_owned()]);
+                    }
+                })
+            })
+            .collect();
+        changers
+            .into_iter()
+            .for_each(|changer| changer.join().unwrap());
+        is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert!(reader.join().unwrap() > 0);
+    });
+    // Accept and reject took turns, whoever was first, and none was lost on the way.
+    let events = site.events();
+    let after_connect = events
+        .iter()
+        .skip(1)
+        .map(|event| event.split(' ').next().unwrap());
+    let after_connect: Vec<_> = after_connect.collect();
+    assert!(!after_connect.is_empty());
+    assert!(
+        after_connect.windows(2).all(|pair| pair[0] != pair[1]),
+        "{events:?}"
+    );
 }
