@@ -1,4 +1,4 @@
-//! `privlink events`: what happens to endpoints, as JSON lines.
+//! `privlink events`: what happens to endpoints and targets, as JSON lines.
 
 use std::io::{ErrorKind, Write};
 use std::ops::ControlFlow;
@@ -10,12 +10,13 @@ use clap::Args;
 use super::{Global, client, examples};
 use crate::daemon::StateDir;
 
-/// Print what has happened to endpoints, one JSON object per line
+/// Print what has happened to endpoints and targets, one JSON object per line
 #[derive(Args)]
 #[command(after_help = examples!(
     "sudo privlink events" => "what is remembered, oldest first",
     "sudo privlink events --follow" => "that, and what comes, until the daemon ends",
     "sudo privlink events --follow | jq --unbuffered -r 'select(.VpcEndpointState == \"pendingAcceptance\").VpcEndpointId'" => "endpoints that wait to be accepted",
+    "sudo privlink events --follow | jq -c 'select(.Event == \"TargetHealth\") | [.Id, .State, .Reason]'" => "targets that come and go",
 ))]
 pub(super) struct Events {
     /// Go on with what comes

@@ -1,7 +1,6 @@
-//! What happened to endpoints, for whoever wants to know: remembered for a while, and told to those who follow.
+//! What happened to endpoints and targets, for whoever wants to know: remembered for a while, and told to those who follow.
 //!
-//! Invariants: events are numbered without gaps; a reader that is too slow is told how many it has missed; nobody waits for
-//! a reader.
+//! Invariants: a reader sees events in their order, and is told how many it has missed if it was too slow; nobody waits for it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,8 +9,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::view::{Connection, Event, Happening};
+use super::view::{Connection, Event, Happening, TargetHealthChange};
 use crate::control::{ConnectionEvent, ConnectionEventKind, ControlState, State};
+use crate::dataplane::TargetHealthView;
 
 /// How many events are remembered.
 const REMEMBERED: usize = 1024;
@@ -27,8 +27,8 @@ pub struct Events {
 pub struct Reader {
     events: Arc<Events>,
     next: watch::Receiver<u64>,
-    /// The number of the event that it wants.
-    wanted: u64,
+    /// The number of the event that it wants; `None`: it has not read yet.
+    wanted: Option<u64>,
 }
 
 impl Events {
@@ -47,7 +47,7 @@ impl Events {
         let mut sequence = *self.next.borrow();
         for what in happened {
             if newest.len() == REMEMBERED {
-                newest.pop_front();
+                forget_one(&mut newest);
             }
             newest.push_back(Event {
                 sequence,
@@ -64,7 +64,7 @@ impl Events {
         Reader {
             events: Arc::clone(self),
             next: self.next.subscribe(),
-            wanted: 1,
+            wanted: None,
         }
     }
 }
@@ -74,19 +74,18 @@ impl Reader {
     pub fn read(&mut self) -> Vec<Event> {
         let newest = self.events.newest.lock();
         let next = *self.next.borrow_and_update();
-        let oldest = next - newest.len() as u64;
-        let missed = oldest.saturating_sub(self.wanted);
+        let wanted = self.wanted.replace(next);
+        let from = newest.partition_point(|event| Some(event.sequence) < wanted);
+        let fresh: Vec<_> = newest.iter().skip(from).cloned().collect();
         // A new reader has missed nothing: it is given what there is.
-        let notice = (missed > 0 && self.wanted > 1).then(|| Event {
-            sequence: oldest - 1,
+        let happened = next - wanted.unwrap_or(next);
+        let missed = happened.saturating_sub(fresh.len() as u64);
+        let notice = (missed > 0).then(|| Event {
+            sequence: next - 1,
             time: timestamp(since_epoch()),
             what: Happening::Missed { count: missed },
         });
-        let known = self.wanted.saturating_sub(oldest) as usize;
-        let fresh = newest.iter().skip(known).cloned();
-        let read = notice.into_iter().chain(fresh).collect();
-        self.wanted = next;
-        read
+        notice.into_iter().chain(fresh).collect()
     }
 
     /// Returns when there may be something to read.
@@ -94,6 +93,14 @@ impl Reader {
         // It cannot fail: the sender lives as long as `events`.
         let _ = self.next.changed().await;
     }
+}
+
+/// The oldest of targets' health, of which there may be many, or else the oldest of all: whoever answers requests for endpoints
+/// can begin later than those.
+fn forget_one(newest: &mut VecDeque<Event>) {
+    let is_health = |event: &Event| matches!(event.what, Happening::TargetHealth(_));
+    let oldest = newest.iter().position(is_health).unwrap_or(0);
+    newest.remove(oldest);
 }
 
 /// An event of the control plane, with the names of what it is about; those of a deleted endpoint are in the state `before`.
@@ -130,6 +137,31 @@ pub fn describe(event: &ConnectionEvent, before: &ControlState, after: &ControlS
         ConnectionEventKind::Expire => Happening::Expire(connection),
         ConnectionEventKind::Modify => Happening::Modify(connection),
     }
+}
+
+/// What a node has found of a target, with the names of both; `None`: the target is gone.
+pub fn target_health(state: &ControlState, found: &TargetHealthView) -> Option<Happening> {
+    let group = state
+        .target_groups()
+        .find(|group| group.idx == found.target_group)?;
+    let target = group
+        .targets
+        .iter()
+        .find(|target| target.idx == found.target)?;
+    let owner = state.owner_of(group.id);
+    let node = found.node.and_then(|(node, _)| state.eni_by_idx(node));
+    Some(Happening::TargetHealth(TargetHealthChange {
+        stack: owner.and_then(|o| o.stack()).unwrap_or_default().into(),
+        logical_id: group.client_token.clone(),
+        target_group_arn: group.target_group_arn.clone(),
+        id: target.id.to_string(),
+        port: target.port,
+        network_interface_id: node.map(|node| node.network_interface_id.to_string()),
+        availability_zone: node.map(|node| node.availability_zone.clone()),
+        state: found.health.state().into(),
+        reason: found.health.reason().map(Into::into),
+        description: found.health.description(),
+    }))
 }
 
 /// The time of day, since the UNIX epoch.
@@ -185,17 +217,52 @@ mod tests {
 
     #[test]
     fn a_slow_reader_is_told_how_many_it_has_missed() {
+        for already in [0, 1] {
+            let events = Events::new();
+            events.tell((0..already).map(|_| missed(0)));
+            let mut reader = events.reader();
+            assert_eq!(reader.read().len() as u64, already);
+            events.tell((0..REMEMBERED + 3).map(|_| missed(0)));
+            let read = reader.read();
+            assert_eq!(read[0].what, missed(3));
+            let first = already + 4;
+            let rest: Vec<_> = (first..first + REMEMBERED as u64).collect();
+            assert_eq!(numbers(&read[1..]), rest);
+            // One that comes now is given what there is, and told nothing.
+            assert_eq!(numbers(&events.reader().read()), rest);
+        }
+    }
+
+    #[test]
+    fn the_health_of_many_targets_does_not_drive_out_requests() {
+        let health = || {
+            Happening::TargetHealth(TargetHealthChange {
+                stack: "provider".into(),
+                logical_id: "Group".into(),
+                target_group_arn: "arn".into(),
+                id: "i-1".into(),
+                port: 80,
+                network_interface_id: None,
+                availability_zone: None,
+                state: "healthy".into(),
+                reason: None,
+                description: None,
+            })
+        };
         let events = Events::new();
         events.tell([missed(0)]);
+        events.tell((0..2 * REMEMBERED).map(|_| health()));
         let mut reader = events.reader();
-        assert_eq!(numbers(&reader.read()), [1]);
-        events.tell((0..REMEMBERED + 3).map(|_| missed(0)));
         let read = reader.read();
-        assert_eq!(read[0].what, missed(3));
-        let rest: Vec<_> = (5..5 + REMEMBERED as u64).collect();
-        assert_eq!(numbers(&read[1..]), rest);
-        // One that comes now is given what there is, and told nothing.
-        assert_eq!(numbers(&events.reader().read()), rest);
+        assert_eq!(
+            (read.len(), read[0].sequence, read[1].sequence),
+            (REMEMBERED, 1, 1027)
+        );
+        // A reader that goes on afterwards is told what of it is forgotten.
+        events.tell((0..REMEMBERED).map(|_| health()));
+        let read = reader.read();
+        assert_eq!(read[0].what, missed(1));
+        assert_eq!(read.len(), REMEMBERED);
     }
 
     #[test]

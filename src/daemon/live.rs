@@ -23,8 +23,8 @@ use super::stacks::Wanted;
 use super::user_data::{self, Ended, UserData};
 use super::view;
 use crate::control::{ControlState, Instance, compile};
-use crate::dataplane::{Dataplane, EniIdx};
-use crate::io::{Clock, Namespace, Workers};
+use crate::dataplane::{Dataplane, EniIdx, Event};
+use crate::io::{Clock, IoEvent, Namespace, Workers};
 use crate::template::{Output, Stack, Stacks};
 
 /// The running topology, for everybody who asks or wants another.
@@ -32,7 +32,7 @@ pub struct Live {
     fabric: ArcSwap<Fabric>,
     /// Whoever has it is the only one who changes anything.
     running: Mutex<Running>,
-    /// What has happened to endpoints.
+    /// What has happened to endpoints and targets.
     pub events: Arc<Events>,
     /// When time alone will change something, since the UNIX epoch.
     pub deadline: watch::Sender<Option<Duration>>,
@@ -154,6 +154,16 @@ impl Live {
             self.events.tell(told);
         }
         Ok(answer)
+    }
+
+    /// Something happened underneath.
+    pub fn notice(&self, event: &IoEvent) {
+        let fabric = self.fabric();
+        fabric.notice(event);
+        if let IoEvent::Core(Event::TargetHealth(found)) = event {
+            self.events
+                .tell(events::target_health(&fabric.state, found));
+        }
     }
 
     /// Nothing is changed or forwarded from now on; what is left to be undone.

@@ -172,7 +172,7 @@ impl Daemon {
                         self.live.deadline.send_replace(None);
                     }
                 }
-                Some(event) = self.happened.recv() => self.live.fabric().notice(&event),
+                Some(event) = self.happened.recv() => self.live.notice(&event),
                 Some(ended) = self.scripts_ended.recv() => user_data::report(&ended),
                 result = &mut server => return Err(anyhow!("the control socket ended: {result:?}")),
             }

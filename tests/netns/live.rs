@@ -570,6 +570,15 @@ fn events_are_followed_line_by_line() -> Result<()> {
             let _ = sender.send(line);
         }
     });
+    let next = |is_wanted: fn(&Value) -> bool| -> Result<Value> {
+        loop {
+            let line = events.recv_timeout(Duration::from_secs(30))?;
+            let event = serde_json::from_str(&line)?;
+            if is_wanted(&event) {
+                return Ok(event);
+            }
+        }
+    };
     for (command, expected, state) in [
         (None, "Connect", "pendingAcceptance"),
         (Some("accept"), "Accept", "available"),
@@ -580,24 +589,26 @@ fn events_are_followed_line_by_line() -> Result<()> {
             let output = site.privlink(&["endpoints", command, "Endpoint"])?;
             ensure!(output.status.success(), "{}", text(&output));
         }
-        let line = events
-            .recv_timeout(Duration::from_secs(10))
-            .context(expected)?;
-        let event: Value = serde_json::from_str(&line)?;
+        let event = next(|event| event["VpcEndpointId"].is_string()).context(expected)?;
         ensure!(
             event["Event"] == expected
                 && event["VpcEndpointState"] == state
                 && event["VpcEndpointOwner"] == "444455556666"
                 && event["LogicalId"] == "Endpoint",
-            "{line}"
+            "{event}"
         );
     }
-    let remembered = site.privlink(&["events"])?;
+    // Nobody answers for the service.
+    let unhealthy = next(|event| event["State"] == "unhealthy")?;
     ensure!(
-        text(&remembered).lines().count() == 4,
-        "{}",
-        text(&remembered)
+        unhealthy["Event"] == "TargetHealth"
+            && unhealthy["LogicalId"] == "TargetGroup"
+            && unhealthy["Reason"] == "Target.FailedHealthChecks",
+        "{unhealthy}"
     );
+    let remembered = text(&site.privlink(&["events"])?);
+    let of_endpoint = remembered.lines().filter(|l| l.contains("VpcEndpointId"));
+    ensure!(of_endpoint.count() == 4, "{remembered}");
     drop(site);
     wait_for("the follower's end", Duration::from_secs(5), || {
         Ok(follower.try_wait()?.is_some())

@@ -145,7 +145,7 @@ fn is_zero(count: &usize) -> bool {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Event {
-    /// From 1, without gaps.
+    /// From 1, ascending.
     pub sequence: u64,
     /// `2026-11-22T15:30:00.123Z`
     pub time: String,
@@ -170,12 +170,40 @@ pub enum Happening {
     Expire(Connection),
     /// Beyond AWS: its consumer has changed it, or the provider what stands behind it.
     Modify(Connection),
+    /// Beyond AWS: a load balancer's node has found that a target's health has changed, or the reason for it.
+    TargetHealth(TargetHealthChange),
     /// The reader was too slow, and these are forgotten.
     #[serde(rename_all = "PascalCase")]
     Missed {
         /// How many.
         count: u64,
     },
+}
+
+/// What a node has found of a target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct TargetHealthChange {
+    /// The provider's stack.
+    pub stack: String,
+    /// The target group's name in the template.
+    pub logical_id: String,
+    /// Its ARN.
+    pub target_group_arn: String,
+    /// The target: `i-...`, or an address.
+    pub id: String,
+    /// Its port.
+    pub port: u16,
+    /// `eni-...` of the node; `None`: no load balancer uses the target.
+    pub network_interface_id: Option<String>,
+    /// The node's zone.
+    pub availability_zone: Option<String>,
+    /// `initial`, `healthy`, `unhealthy`, ...
+    pub state: String,
+    /// `Target.Timeout`, ...; a healthy one needs none.
+    pub reason: Option<String>,
+    /// The reason in a sentence.
+    pub description: Option<String>,
 }
 
 /// The endpoint that something happened to.
