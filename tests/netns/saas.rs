@@ -1,10 +1,11 @@
 //! W2 as its users see it: a service behind a load balancer, two targets, and an endpoint that waits to be accepted.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::site::{Site, Template, text};
+use crate::site::{Site, Template, text, wait_for};
 
 crate::tests!(
     curl_through_a_service_reaches_both_targets,
@@ -40,6 +41,11 @@ fn curl_through_a_service_reaches_both_targets() -> Result<()> {
     for target in &targets {
         site.nginx_in(target)?;
     }
+    // The one whose nginx came second may have failed its first probe, and waits for the next.
+    wait_for("two healthy targets", Duration::from_secs(30), || {
+        let events = text(&site.privlink(&["events"])?);
+        Ok(events.matches("\"State\":\"healthy\"").count() == 2)
+    })?;
     let mut answered = BTreeSet::new();
     let mut clients = BTreeSet::new();
     for _ in 0..20 {
