@@ -278,7 +278,7 @@ fn a_rejected_endpoint_cannot_be_changed_and_then_nothing_is() {
 fn a_principal_that_is_not_allowed_any_more_loses_its_endpoint() {
     let mut site = Site::up();
     site.accept();
-    site.provider("Default: \"444455556666\"", "Default: \"777788889999\"");
+    site.provider("iam::444455556666:root", "iam::777788889999:root");
     let plan = site.apply_only(&["provider"]);
     assert!(plan.contains(&"~Endpoint State".to_owned()), "{plan:?}");
     assert_eq!(site.endpoint().state, State::Rejected);

@@ -36,8 +36,8 @@ struct Customer {
 impl Saas {
     fn new() -> (Self, [Customer; 2]) {
         Self::offering(&PROVIDER.replace(
-            "        - !Sub \"arn:${AWS::Partition}:iam::${ConsumerAccount}:root\"\n",
-            "        - arn:aws:iam::444455556666:root\n        - arn:aws:iam::777788889999:root\n",
+            "Default: arn:aws:iam::444455556666:root",
+            "Default: arn:aws:iam::444455556666:root,arn:aws:iam::777788889999:root",
         ))
     }
 
