@@ -57,7 +57,10 @@ nginx_is_at_least() {
 }
 
 # Are so many targets healthy?
-healthy() { (($("$PRIVLINK" targets list --output json | jq '[.[] | select(.State == "healthy")] | length') == $1)); }
+healthy() {
+  "$PRIVLINK" targets list --output json |
+    jq -e --argjson count "$1" '[.[].Targets[] | select(any(.TargetHealth[]; .State == "healthy"))] | length == $count' >/dev/null
+}
 
 # shown COMMAND...: a privlink command, and what it says.
 shown() {

@@ -1,7 +1,7 @@
 //! `privlink show load-balancers` and `target-groups`, and the tables of `privlink services` and `targets`.
 
 use crate::cli::output::{self, Column};
-use crate::daemon::view::{LoadBalancer, TargetGroup, VpcEndpointService};
+use crate::daemon::view::{LoadBalancer, TargetGroup, TargetHealth, VpcEndpointService};
 
 pub(in crate::cli) fn services(rows: &[VpcEndpointService], stacks: bool) -> String {
     if rows.is_empty() {
@@ -138,7 +138,7 @@ pub(in crate::cli) fn targets(rows: &[TargetGroup], stacks: bool) -> String {
         Column::Left("ADDRESS"),
         Column::Right("PORT"),
         Column::Left("ZONE"),
-        Column::Left("REGISTERED"),
+        Column::Left("HEALTH"),
     ];
     let targets = rows.iter().flat_map(|group| {
         group.targets.iter().map(move |target| {
@@ -148,15 +148,30 @@ pub(in crate::cli) fn targets(rows: &[TargetGroup], stacks: bool) -> String {
                 target.private_ip_address.clone(),
                 target.port.to_string(),
                 target.availability_zone.clone(),
-                match target.is_draining {
-                    true => "draining".into(),
-                    false => "yes".into(),
-                },
+                health(&target.target_health),
             ];
             (&group.stack, row)
         })
     });
     output::stack_table(columns, targets, stacks)
+}
+
+/// What the nodes say of a target: once if they agree, else with the zone of each.
+fn health(nodes: &[TargetHealth]) -> String {
+    let words = |health: &TargetHealth| match &health.reason {
+        Some(reason) => format!("{} ({reason})", health.state),
+        None => health.state.clone(),
+    };
+    let mut all: Vec<_> = nodes.iter().map(words).collect();
+    all.dedup();
+    match &all[..] {
+        [one] => one.clone(),
+        _ => {
+            let zone = |health: &TargetHealth| health.availability_zone.clone().unwrap_or_default();
+            let each = nodes.iter().map(|h| format!("{} {}", zone(h), words(h)));
+            or_dash(each.collect::<Vec<_>>().join(", "))
+        }
+    }
 }
 
 fn or_dash(text: String) -> String {
