@@ -126,22 +126,23 @@ namespace_tests() {
   (cd "$repo" && "$binary")
 }
 
+# demo SCENARIO NAMESPACE...: with the namespaces that it makes.
 demo() {
-  local privlink=$repo/target/debug/privlink name
-  for name in ec2-a ec2-b; do
+  local privlink=$repo/target/debug/privlink scenario=$1 name
+  for name in "${@:2}"; do
     [[ ! -e /run/netns/$name ]] || {
       echo "the namespace $name is in use (scripts/namespaces.sh down, ip netns del $name)"
       return 1
     }
   done
-  PRIVLINK=$privlink "$repo/scripts/demo.sh" </dev/null
+  PRIVLINK=$privlink "$repo/scripts/demo.sh" "$scenario" </dev/null
 }
 
 # Debian splits venv off: the program python3 alone does not tell.
 venv=/usr/bin/python3
 /usr/bin/python3 -c 'import ensurepip' 2>/dev/null || venv=/missing
 install_packages cc:gcc /usr/include/errno.h:libc6-dev curl:curl ip:iproute2 nstat:iproute2 ping:iputils-ping ethtool:ethtool \
-  tcpdump:tcpdump nginx:nginx-light nc:netcat-openbsd strace:strace valgrind:valgrind shellcheck:shellcheck \
+  tcpdump:tcpdump nginx:nginx-light haproxy:haproxy iperf3:iperf3 jq:jq nc:netcat-openbsd strace:strace valgrind:valgrind shellcheck:shellcheck \
   /usr/bin/python3:python3 "$venv:python3-venv"
 need_cargo
 before=$(machine)
@@ -158,7 +159,8 @@ if ((EUID == 0)); then
     tests "tests, as $builder" as_builder cargo test --locked --no-fail-fast
     tests "namespace tests, as root" namespace_tests
   fi
-  check "demo" demo
+  check "demo" demo resource ec2-a ec2-b
+  check "demo saas" demo saas provider-1 provider-2 client client-2
   check "nothing left behind" nothing_left
 else
   tests "tests" as_builder cargo test --locked --no-fail-fast
