@@ -292,6 +292,24 @@ pub struct Target {
     pub availability_zone: String,
     /// Has it been deregistered, and keeps its flows for a while?
     pub is_draining: bool,
+    /// What each of the load balancers' nodes that may choose it has found; one without a zone if none may.
+    pub target_health: Vec<TargetHealth>,
+}
+
+/// The health of a target, in AWS's words.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct TargetHealth {
+    /// The load balancer's node that says so.
+    pub network_interface_id: Option<String>,
+    /// The node's zone.
+    pub availability_zone: Option<String>,
+    /// `initial`, `healthy`, `unhealthy`, `unused`, `draining` or `unavailable`.
+    pub state: String,
+    /// `Target.Timeout`, ...; nothing of a healthy one.
+    pub reason: Option<String>,
+    /// One sentence.
+    pub description: Option<String>,
 }
 
 /// An output of the template.

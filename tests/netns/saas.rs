@@ -4,12 +4,15 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 
 use crate::site::{Site, Template, text, wait_for};
 
 crate::tests!(
     curl_through_a_service_reaches_both_targets,
     an_endpoint_that_is_not_accepted_is_silent,
+    a_killed_target_is_taken_out_and_its_connections_are_reset,
+    an_http_probe_goes_by_the_page_that_nginx_has,
 );
 
 /// The endpoint's address.
@@ -17,9 +20,13 @@ const ENDPOINT: &str = "10.100.1.70";
 
 /// W2 in two stacks; the provider's instances live in `site.b` and in `site.b` with a 2.
 pub fn site(acceptance: &str) -> Result<Site> {
+    site_of(acceptance, Template::example("saas-provider.yaml"))
+}
+
+fn site_of(acceptance: &str, provider: Template) -> Result<Site> {
     let mut site = Site::new()?;
     let (first, second) = (site.b.clone(), format!("{}2", site.b));
-    let provider = Template::example("saas-provider.yaml")
+    let provider = provider
         .edit("Namespace: provider-1", &format!("Namespace: {first}"))
         .edit("Namespace: provider-2", &format!("Namespace: {second}"))
         .edit(
@@ -109,5 +116,101 @@ fn an_endpoint_that_is_not_accepted_is_silent() -> Result<()> {
             ensure!(table.contains(word), "{what:?} has no {word}:\n{table}");
         }
     }
+    Ok(())
+}
+
+/// State and reason of each target, in the template's order.
+fn health(site: &Site) -> Result<Vec<[String; 2]>> {
+    let groups = site.show("target-groups")?;
+    let targets = groups[0]["Targets"].as_array().context("no targets")?;
+    let word = |health: &Value, key: &str| health[key].as_str().unwrap_or("-").to_owned();
+    let health = targets.iter().map(|target| {
+        let health = &target["TargetHealth"][0];
+        [word(health, "State"), word(health, "Reason")]
+    });
+    Ok(health.collect())
+}
+
+fn wait_for_health(site: &Site, wanted: [[&str; 2]; 2]) -> Result<()> {
+    let mut seen = vec![];
+    let result = wait_for("health", Duration::from_secs(20), || {
+        seen = health(site)?;
+        Ok(seen == wanted)
+    });
+    result.with_context(|| format!("{seen:?}, not {wanted:?}"))
+}
+
+const HEALTHY: [&str; 2] = ["healthy", "-"];
+
+fn a_killed_target_is_taken_out_and_its_connections_are_reset() -> Result<()> {
+    let mut site = site("false")?;
+    let targets = [site.b.clone(), format!("{}2", site.b)];
+    site.nginx_in(&targets[0])?;
+    // Its port is closed: that is known at once, and counts twice.
+    let refused = ["unhealthy", "Target.FailedHealthChecks"];
+    wait_for_health(&site, [HEALTHY, refused])?;
+    site.nginx_in(&targets[1])?;
+    wait_for_health(&site, [HEALTHY; 2])?;
+    // Connections that say nothing, and what becomes of each: reset, or still open.
+    let script = format!(
+        "import socket, select, time\n\
+         s = [socket.create_connection(('{ENDPOINT}', 80)) for _ in range(20)]\n\
+         print('ready', flush=True)\n\
+         time.sleep(14)\n\
+         lost = 0\n\
+         for c in select.select(s, [], [], 0)[0]:\n\
+         \x20   try: c.recv(1); print('closed')\n\
+         \x20   except ConnectionResetError: lost += 1\n\
+         print('reset', lost, flush=True)"
+    );
+    let client = site.a.clone();
+    let clients = site.spawn(&client, &["python3", "-uc", &script], "ready")?;
+    // Nothing answers any more, as when an instance has died: its kernel would reset its own connections.
+    for rule in [
+        "add table ip dead",
+        "add chain ip dead in { type filter hook input priority 0 ; policy drop ; }",
+        "add chain ip dead out { type filter hook output priority 0 ; policy drop ; }",
+    ] {
+        site.ok(&targets[1], &["nft", rule])?;
+    }
+    wait_for_health(&site, [HEALTHY, ["unhealthy", "Target.Timeout"]])?;
+    let only_first = |site: &Site| -> Result<()> {
+        for _ in 0..20 {
+            let page = site.curl(&[ENDPOINT])?;
+            ensure!(page.contains("to 10.100.1.11:80"), "{page}");
+        }
+        Ok(())
+    };
+    only_first(&site)?;
+    let said = clients.recv_timeout(Duration::from_secs(20))?;
+    let lost: usize = said.strip_prefix("reset ").context(said.clone())?.parse()?;
+    ensure!((1..20).contains(&lost), "{said}");
+    site.ok(&targets[1], &["nft", "delete table ip dead"])?;
+    wait_for_health(&site, [HEALTHY; 2])?;
+    ensure!(site.drops()?.is_empty(), "{:?}", site.drops()?);
+    Ok(())
+}
+
+fn an_http_probe_goes_by_the_page_that_nginx_has() -> Result<()> {
+    let provider = Template::example("saas-provider.yaml").edit(
+        "HealthCheckProtocol: TCP",
+        "HealthCheckProtocol: HTTP\n      HealthCheckPath: /files/alive",
+    );
+    let mut site = site_of("false", provider)?;
+    for target in [site.b.clone(), format!("{}2", site.b)] {
+        site.nginx_in(&target)?;
+    }
+    let mismatch = ["unhealthy", "Target.ResponseCodeMismatch"];
+    wait_for_health(&site, [mismatch; 2])?;
+    let groups = site.show("target-groups")?;
+    let description = &groups[0]["Targets"][0]["TargetHealth"][0]["Description"];
+    ensure!(
+        description == "Health checks failed with these codes: [404]",
+        "{description}"
+    );
+    // A page of some size, which is longer than a probe reads at once.
+    std::fs::write(site.files().join("alive"), vec![b'x'; 1 << 20])?;
+    wait_for_health(&site, [HEALTHY; 2])?;
+    ensure!(site.drops()?.is_empty(), "{:?}", site.drops()?);
     Ok(())
 }

@@ -4,6 +4,7 @@ use super::{Fabric, address_ranges, view};
 use crate::control::{
     EndpointDestination, Listener, LoadBalancer, Target, TargetGroup, VpcEndpointService,
 };
+use crate::dataplane::TargetHealthView;
 
 impl Fabric {
     /// Every endpoint service.
@@ -20,8 +21,11 @@ impl Fabric {
 
     /// Every target group with its targets.
     pub fn target_groups(&self) -> Vec<view::TargetGroup> {
+        let health = self.dataplane.target_health();
         let groups = self.state.target_groups();
-        groups.map(|group| self.target_group(group)).collect()
+        groups
+            .map(|group| self.target_group(group, &health))
+            .collect()
     }
 
     /// The ports and protocols of a service's listeners.
@@ -113,7 +117,7 @@ impl Fabric {
         }
     }
 
-    fn target_group(&self, group: &TargetGroup) -> view::TargetGroup {
+    fn target_group(&self, group: &TargetGroup, health: &[TargetHealthView]) -> view::TargetGroup {
         let (stack, owner_id) = self.stack_and_account(group.id);
         view::TargetGroup {
             logical_id: group.client_token.clone(),
@@ -126,17 +130,37 @@ impl Fabric {
             vpc_id: group.vpc_id.to_string(),
             vpc: self.vpc_name(&group.vpc_id),
             health_check: group.health_check.describe(),
-            targets: group.targets.iter().map(target).collect(),
+            targets: group
+                .targets
+                .iter()
+                .map(|target| self.target(target, health))
+                .collect(),
         }
     }
-}
 
-fn target(target: &Target) -> view::Target {
-    view::Target {
-        id: target.id.to_string(),
-        port: target.port,
-        private_ip_address: target.address.to_string(),
-        availability_zone: target.availability_zone.clone(),
-        is_draining: target.draining_since.is_some(),
+    /// A target, with its part of all targets' health, which is in their order.
+    fn target(&self, target: &Target, health: &[TargetHealthView]) -> view::Target {
+        let from = health.partition_point(|view| view.target < target.idx);
+        let of_it = health.iter().skip(from);
+        let of_it = of_it.take_while(|view| view.target == target.idx);
+        view::Target {
+            id: target.id.to_string(),
+            port: target.port,
+            private_ip_address: target.address.to_string(),
+            availability_zone: target.availability_zone.clone(),
+            is_draining: target.draining_since.is_some(),
+            target_health: of_it.map(|view| self.target_health(view)).collect(),
+        }
+    }
+
+    fn target_health(&self, view: &TargetHealthView) -> view::TargetHealth {
+        let node = view.node.and_then(|(idx, _)| self.state.eni_by_idx(idx));
+        view::TargetHealth {
+            network_interface_id: node.map(|node| node.network_interface_id.to_string()),
+            availability_zone: node.map(|node| node.availability_zone.clone()),
+            state: view.health.state().into(),
+            reason: view.health.reason().map(Into::into),
+            description: view.health.description(),
+        }
     }
 }
