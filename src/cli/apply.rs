@@ -11,7 +11,7 @@ use super::output::{self, Colour, Column};
 use super::up::FileArgs;
 use super::{Global, OutputFormat, client, examples};
 use crate::daemon::StateDir;
-use crate::daemon::view::{Apply as Request, Change, ChangeAction, Plan};
+use crate::daemon::view::{Apply as Request, Change, ChangeAction, Plan, PropertyChange};
 
 /// Change what runs: stacks become what their templates say now, and flows that it does not concern go on
 #[derive(Args)]
@@ -81,10 +81,7 @@ fn rows(change: &Change) -> Vec<Vec<String>> {
     let mut details: Vec<_> = change
         .properties
         .iter()
-        .map(|property| {
-            let (before, after) = (value(&property.before), value(&property.after));
-            format!("{}: {before} -> {after}", property.name)
-        })
+        .map(|property| format!("{}: {}", property.name, difference(property)))
         .collect();
     if details.is_empty() {
         details.push(change.physical_resource_id.clone());
@@ -105,15 +102,26 @@ fn rows(change: &Change) -> Vec<Vec<String>> {
     details.into_iter().enumerate().map(row).collect()
 }
 
-/// A property's value in one line.
+/// `old -> new`; of a list what goes and what comes: `-old, +new`.
+fn difference(property: &PropertyChange) -> String {
+    let (before, after) = (&property.before, &property.after);
+    if !before.is_array() && !after.is_array() {
+        return format!("{} -> {}", value(before), value(after));
+    }
+    let signed = |sign: char, list: &Value| -> Vec<_> {
+        let items = list.as_array().into_iter().flatten();
+        items.map(|item| format!("{sign}{}", value(item))).collect()
+    };
+    [signed('-', before), signed('+', after)]
+        .concat()
+        .join(", ")
+}
+
+/// A value in one line.
 fn value(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),
-        Value::Array(values) if values.iter().all(Value::is_string) => {
-            let texts: Vec<_> = values.iter().filter_map(Value::as_str).collect();
-            texts.join(", ")
-        }
         other => other.to_string(),
     }
 }
@@ -143,7 +151,6 @@ fn coloured(line: &str, is_terminal: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::PropertyChange;
     use serde_json::json;
 
     #[test]
@@ -165,7 +172,7 @@ mod tests {
         };
         let properties = [
             ("PrivateIpAddress", json!("10.0.0.4"), json!("10.0.0.5")),
-            ("Groups", json!(["sg-1", "sg-2"]), Value::Null),
+            ("Groups", json!(["sg-1", "sg-2"]), json!(["sg-3"])),
         ];
         let mut plan = Plan {
             applied: false,
@@ -181,7 +188,7 @@ mod tests {
             "ACTION  TYPE                LOGICAL ID  STACK  CHANGE\n\
              Remove  AWS::EC2::Instance  Old         web    i-1\n\
              Modify  AWS::EC2::Instance  Other       web    PrivateIpAddress: 10.0.0.4 -> 10.0.0.5\n\
-             \x20                                              Groups: sg-1, sg-2 -> -\n\
+             \x20                                              Groups: -sg-1, -sg-2, +sg-3\n\
              Add     AWS::EC2::Instance  New         web    i-1\n\n\
              Dry run, nothing was changed: 1 to add, 1 to modify, 1 to remove.\n"
         );

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use super::events::since_epoch;
 use super::live::{Live, Next, Running};
 use super::refusal::Refusal;
+use super::tell::tell;
 use super::view::{self, Plan};
 use super::{TemplateFile, Templates, resolve};
 use crate::control::command::{DeregisterTargets, RegisterTargets, VpcEndpointConnections};
@@ -68,8 +69,8 @@ impl Live {
     /// Applies these files as they are now, and tells the operator what became of it.
     pub fn reload(&self, names: &[String], paths: &[PathBuf]) {
         match self.apply_files(names, paths) {
-            Ok(plan) => eprintln!("privlink: SIGHUP: {}", plan.summary()),
-            Err(refusal) => eprintln!("privlink: error: SIGHUP: {}", refusal.view()),
+            Ok(plan) => tell(format_args!("SIGHUP: {}", plan.summary())),
+            Err(refusal) => tell(format_args!("error: SIGHUP: {}", refusal.view())),
         }
     }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::tell::tell;
 use super::view;
 use crate::control::id::{Id, SubnetId, VpcId};
 use crate::control::{
@@ -132,23 +133,23 @@ impl Fabric {
             } => {
                 let owner = self.label(*eni);
                 tracing::debug!(owner, namespace, %error, "link gone");
-                eprintln!(
-                    "privlink: warning: {owner}'s link in namespace {namespace} is gone; packets to it are dropped"
-                );
+                tell(format_args!(
+                    "warning: {owner}'s link in namespace {namespace} is gone; packets to it are dropped"
+                ));
                 self.trouble.lock().insert(*eni, "link deleted".into());
             }
             IoEvent::NamespaceGone { namespace, enis } => {
                 let owners: Vec<_> = enis.iter().map(|eni| self.label(*eni)).collect();
-                eprintln!(
-                    "privlink: warning: namespace {namespace} of {} is gone; packets to it are dropped",
+                tell(format_args!(
+                    "warning: namespace {namespace} of {} is gone; packets to it are dropped",
                     owners.join(", ")
-                );
+                ));
                 let mut trouble = self.trouble.lock();
                 trouble.extend(enis.iter().map(|eni| (*eni, "namespace deleted".into())));
             }
-            IoEvent::SplitFallback { kind } => eprintln!(
-                "privlink: warning: this kernel refuses {kind:?} super-packets; they are cut in software now, which is slower"
-            ),
+            IoEvent::SplitFallback { kind } => tell(format_args!(
+                "warning: this kernel refuses {kind:?} super-packets; they are cut in software now, which is slower"
+            )),
             IoEvent::Core(Event::TargetHealth(view)) => {
                 let group = self.state.target_groups();
                 let group = group
@@ -166,9 +167,9 @@ impl Fabric {
                 );
             }
             IoEvent::WorkerFailed { worker, reason } => {
-                eprintln!(
-                    "privlink: warning: worker {worker} has failed, its interfaces are silent: {reason}"
-                );
+                tell(format_args!(
+                    "warning: worker {worker} has failed, its interfaces are silent: {reason}"
+                ));
             }
         }
     }

@@ -20,6 +20,7 @@ use super::links::{self, Link, Shape};
 use super::made::Made;
 use super::refusal::Refusal;
 use super::stacks::Wanted;
+use super::tell::tell;
 use super::user_data::{self, Ended, UserData};
 use super::view;
 use crate::control::{ControlState, Instance, compile};
@@ -244,7 +245,9 @@ impl Machine {
             self.workers.remove(link.eni);
             tracing::info!(namespace = link.namespace, "link down");
             if let Err(error) = self.end_of_instance(&link.namespace) {
-                eprintln!("privlink: warning: {error:#}; `privlink down` will try again");
+                tell(format_args!(
+                    "warning: {error:#}; `privlink down` will try again"
+                ));
             }
         }
     }

@@ -20,6 +20,7 @@ mod signals;
 mod stacks;
 mod state_dir;
 mod stop;
+mod tell;
 #[cfg(test)]
 mod tests;
 mod user_data;

@@ -14,6 +14,7 @@ use anyhow::{Context, Result, bail};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::state_dir::StateDir;
+use super::tell::tell;
 
 /// Lines of a failed script's output that are shown.
 const TAIL: usize = 5;
@@ -73,20 +74,20 @@ pub fn start_all(
 pub fn report(ended: &Ended) {
     let Ended { name, result, log } = ended;
     match result {
-        Ok(status) if status.success() => eprintln!("privlink: UserData of {name} has run"),
+        Ok(status) if status.success() => tell(format_args!("UserData of {name} has run")),
         Ok(status) => {
             let path = log.display();
-            eprintln!(
-                "privlink: warning: UserData of {name} failed ({status}); the end of {path}:"
-            );
+            tell(format_args!(
+                "warning: UserData of {name} failed ({status}); the end of {path}:"
+            ));
             eprint!(
                 "{}",
                 end_of(log).unwrap_or_else(|error| format!("    {error}\n"))
             );
         }
-        Err(error) => {
-            eprintln!("privlink: warning: UserData of {name} was not run: {error:#}")
-        }
+        Err(error) => tell(format_args!(
+            "warning: UserData of {name} was not run: {error:#}"
+        )),
     }
 }
 

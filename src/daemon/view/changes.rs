@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::control::{Change, ChangeAction};
+pub use crate::control::{Change, ChangeAction, PropertyChange};
 use crate::template::Diagnostic;
 
 /// Body of `POST /v1/apply`: templates whose stacks shall run as they say; other stacks stay.
