@@ -16,9 +16,10 @@ use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use privlink::dataplane::EniIdx;
+use privlink::dataplane::config::{HealthCheck, HealthCheckProtocol};
+use privlink::dataplane::{EniIdx, Verdict};
 use privlink::net::Segment;
-use privlink::sim::{Established, Estate, Load, PacketBuilder, Topology, World, tcp, udp};
+use privlink::sim::{Established, Estate, Load, PacketBuilder, Server, Topology, World, tcp, udp};
 
 const ENDPOINT: ([u8; 4], u16) = (Topology::ENDPOINT_C_ADDRESS, 80);
 const CLIENT: ([u8; 4], u16) = (Topology::EC2_ADDRESS, 40_000);
@@ -34,7 +35,7 @@ const ARCHITECTURE: &str = "x86_64";
 /// A scenario: its name, and what sends so many packets.
 type Scenario = (&'static str, fn(u64));
 
-const SCENARIOS: [Scenario; 12] = [
+const SCENARIOS: [Scenario; 13] = [
     ("established_outbound", established_outbound),
     ("established_inbound", established_inbound),
     ("established_udp_inside_vpc", established_udp_inside_vpc),
@@ -45,6 +46,7 @@ const SCENARIOS: [Scenario; 12] = [
         let mut load = estate.established(&mut world, FLOWS as usize, estate.endpoints.len());
         assert_eq!(world.carry(&mut load, packets).forwarded, packets);
     }),
+    ("established_to_1k_probed_targets", established_to_probed),
     ("new_flow_with_1k_endpoints", |packets| {
         let estate = large();
         let mut world = World::new(&estate.topology());
@@ -92,6 +94,44 @@ fn established_inbound(packets: u64) {
         ..
     } = Established::new(FLOWS as usize, 2);
     assert_eq!(world.carry(&mut inbound, packets).forwarded, packets);
+}
+
+/// 500,000 packets a second to targets that are probed as often as may be, 200 of them each second.
+fn established_to_probed(packets: u64) {
+    let mut topology = Topology::w2(1_000);
+    topology.load_balancer().cross_zone = true;
+    topology.config.enis.take(Topology::NODE_A);
+    topology.target_group().health_check = Some(HealthCheck {
+        interval: Duration::from_secs(5),
+        timeout: Duration::from_secs(2),
+        ..Topology::health_check(HealthCheckProtocol::Tcp)
+    });
+    for number in 0..1_000 {
+        topology.target(number).zone = Topology::ZONE_C;
+    }
+    let mut world = World::new(&topology);
+    for number in 0..1_000 {
+        let place = (Topology::target_eni(number), Topology::TARGET_PORT);
+        world.servers.insert(place, Server::Accepts);
+    }
+    world.advance(Duration::from_secs(12));
+    let payload = [0; 1400];
+    let like = tcp(CLIENT, ENDPOINT).payload(&payload);
+    let mut load = Load::new(&like.segment(Segment::ACK, 1001, 5001));
+    for port in 1024..1024 + FLOWS as u16 {
+        let client = (CLIENT.0, port);
+        let Verdict::Forward(target) = world.send(Topology::EC2_A, &tcp(client, ENDPOINT)).verdict
+        else {
+            panic!("no target for {client:?}")
+        };
+        let [outbound, _] = world.connect_between(Topology::EC2_A, client, ENDPOINT, target);
+        load.push(Topology::EC2_A, &outbound);
+    }
+    load.shuffle();
+    for _ in 0..packets / FLOWS {
+        assert_eq!(world.carry(&mut load, FLOWS).forwarded, FLOWS);
+        world.advance(Duration::from_millis(2));
+    }
 }
 
 fn established_udp_inside_vpc(packets: u64) {

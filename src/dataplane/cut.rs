@@ -1,6 +1,6 @@
 //! Cutting the flows that a change of the topology no longer allows, a bounded piece at a time.
 //!
-//! Each change is followed by a walk over the flows, in two rounds. The first marks those that the newest snapshot does not
+//! Each change, and each target that fails a health check, is followed by a walk over the flows, in two rounds. The first marks those that the newest snapshot does not
 //! allow: it begins when every worker has that snapshot, so that none of them opens such a flow behind it. The second begins when
 //! every worker has seen the marks. No packet is on its way along a marked flow then, all that were have been written, and its
 //! numbers stand still: so each side gets a RST with the very number that it expects, and the flow leaves the table.
@@ -61,7 +61,7 @@ enum Round {
 }
 
 impl Cut {
-    /// The topology has changed, in this epoch.
+    /// The topology, or a target's health, has changed, in this epoch.
     pub(super) fn follow(&self, change: u64) {
         self.due.store(0, Relaxed);
         self.changed.store(change, Release);

@@ -113,7 +113,7 @@ impl Worker {
             && let Ok(headers) = packet.parse()
             && let Some(bytes) = reply.to(packet, &headers)
         {
-            self.transmit(from, bytes);
+            self.tell(from, bytes);
         }
         Verdict::Drop(reason)
     }

@@ -20,7 +20,7 @@ use super::Dataplane;
 use super::config::EniIdx;
 use super::dropped::Dropped;
 use super::first::{Answer, answer_key};
-use super::flow::{Admission, Flow, FlowKey, Newcomer, Request, Side, State, Terms};
+use super::flow::{Admission, Flow, FlowKey, Newcomer, Request, Side, Terms};
 use super::time::Instant;
 use super::verdict::{DropReason, Verdict};
 use super::worker::Worker;
@@ -43,7 +43,7 @@ impl Dataplane {
     }
 
     #[inline]
-    pub(super) fn process(
+    fn process(
         &self,
         worker: &mut Worker,
         from: EniIdx,
@@ -95,13 +95,9 @@ impl Dataplane {
     ) -> Result<Verdict, Dropped> {
         flow.adjust_syn(side, packet, headers);
         flow.follow_end(side, packet, headers);
-        match (flow.state(), side) {
-            (state, _) if state.is_plain() => self.cross(worker, (flow, side), packet, headers),
-            (state, _) if state.has(State::PROXIED) => {
-                self.forward_proxied(worker, (flow, side), packet, headers, now)
-            }
-            (_, Side::Initiator) => self.cross(worker, (flow, side), packet, headers),
-            (_, Side::Target) => Ok(self.answer_probe(worker, flow, packet, headers, now)),
+        match flow.state().is_plain() {
+            true => self.cross(worker, (flow, side), packet, headers),
+            false => self.forward_otherwise(worker, (flow, side), packet, headers, now),
         }
     }
 

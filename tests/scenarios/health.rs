@@ -8,18 +8,18 @@ use privlink::dataplane::{
     DropReason, EniIdx, Event, Failure, TargetHealth, TargetHealthView, Verdict,
 };
 use privlink::net::Addr;
-use privlink::sim::{PacketBuilder, Server, SimPacket, Topology, World, tcp};
+use privlink::sim::{Server, SimPacket, Topology, World, tcp};
 
 use super::{A, ACK, EC2, ENDPOINT, RST, SYN, drops, source};
 
-const LISTENER: ([u8; 4], u16) = (ENDPOINT, 80);
+pub const LISTENER: ([u8; 4], u16) = (ENDPOINT, 80);
 const NODE_A: EniIdx = Topology::NODE_A;
 const NODE_C: EniIdx = Topology::NODE_C;
-const PORT: u16 = Topology::TARGET_PORT;
-const SECOND: Duration = Duration::from_secs(1);
+pub const PORT: u16 = Topology::TARGET_PORT;
+pub const SECOND: Duration = Duration::from_secs(1);
 
 /// W2 with probes each ten seconds, which may take four, and thresholds of 3 and 2.
-fn probed(targets: u32, protocol: HealthCheckProtocol) -> Topology {
+pub fn probed(targets: u32, protocol: HealthCheckProtocol) -> Topology {
     let mut topology = Topology::w2(targets);
     topology.target_group().health_check = Some(HealthCheck {
         interval: 10 * SECOND,
@@ -38,12 +38,12 @@ fn http() -> HealthCheckProtocol {
     }
 }
 
-fn eni(target: u32) -> EniIdx {
+pub fn eni(target: u32) -> EniIdx {
     Topology::target_eni(target)
 }
 
 /// A world in which every target's server does this.
-fn world(topology: &Topology, server: &Server) -> World {
+pub fn world(topology: &Topology, server: &Server) -> World {
     let mut world = World::new(topology);
     for (_, target) in topology.config.targets.iter() {
         let place = |it: &(EniIdx, &privlink::dataplane::config::Interface)| {
@@ -66,7 +66,7 @@ fn health(world: &World, target: u32) -> Vec<TargetHealth> {
 }
 
 /// State and reason of a target that one node sees, as AWS names them.
-fn names(world: &World, target: u32) -> (&'static str, Option<&'static str>) {
+pub fn names(world: &World, target: u32) -> (&'static str, Option<&'static str>) {
     let [health] = health(world, target)[..] else {
         panic!("{:?}", health(world, target))
     };
@@ -74,7 +74,7 @@ fn names(world: &World, target: u32) -> (&'static str, Option<&'static str>) {
 }
 
 /// What has been told of each target, as state and reason.
-fn told(world: &World) -> BTreeMap<u32, Vec<String>> {
+pub fn told(world: &World) -> BTreeMap<u32, Vec<String>> {
     let mut told = BTreeMap::<_, Vec<_>>::new();
     for Event::TargetHealth(view) in world.events() {
         let reason = view.health.reason().unwrap_or("-");
@@ -85,7 +85,7 @@ fn told(world: &World) -> BTreeMap<u32, Vec<String>> {
 }
 
 /// The packets of probes to a target among what the core has said.
-fn probes(said: &[privlink::dataplane::Transmit], target: u32) -> Vec<SimPacket> {
+pub fn probes(said: &[privlink::dataplane::Transmit], target: u32) -> Vec<SimPacket> {
     let said = said.iter().filter(|transmit| transmit.to == eni(target));
     let packets = said.map(|transmit| SimPacket {
         vnet: Default::default(),
@@ -105,16 +105,6 @@ fn said_by(packets: &[SimPacket]) -> Vec<u8> {
         packet.bytes[headers.len - headers.payload_len..].to_vec()
     };
     packets.iter().flat_map(payload).collect()
-}
-
-/// A connection through the endpoint, its handshake done: the target it got, and what each side sends next.
-fn connect(world: &mut World, port: u16) -> (u32, [PacketBuilder; 2]) {
-    let syn = tcp((EC2, port), LISTENER);
-    let Verdict::Forward(to) = world.send(A, &syn).verdict else {
-        panic!("{}", world.describe())
-    };
-    let sides = world.connect_between(A, (EC2, port), LISTENER, to);
-    (to.index() - eni(0).index(), sides)
 }
 
 #[test]
@@ -338,185 +328,6 @@ fn without_a_health_check_health_is_unavailable_and_targets_are_used() {
 }
 
 #[test]
-fn a_new_target_gets_connections_from_its_first_pass_on() {
-    let topology = probed(4, HealthCheckProtocol::Tcp);
-    let mut world = World::new(&topology);
-    world.servers.insert((eni(1), PORT), Server::Accepts);
-    // Nobody has passed: all are used.
-    let targets = |world: &mut World| -> BTreeSet<u32> {
-        let ports = 1024..1064;
-        ports.map(|port| connect(world, port).0).collect()
-    };
-    assert_eq!(targets(&mut world), [1, 3].into());
-    assert!(
-        !world
-            .dataplane
-            .is_zone_healthy(Topology::LOAD_BALANCER, Topology::ZONE_C)
-    );
-    world.advance(2 * SECOND);
-    assert_eq!(
-        (names(&world, 1).0, names(&world, 3).0),
-        ("healthy", "initial")
-    );
-    assert!(
-        world
-            .dataplane
-            .is_zone_healthy(Topology::LOAD_BALANCER, Topology::ZONE_C)
-    );
-    assert!(
-        !world
-            .dataplane
-            .is_zone_healthy(Topology::LOAD_BALANCER, Topology::ZONE_A)
-    );
-    // What went to one that has yet to pass stays there.
-    assert!(
-        world
-            .flows()
-            .iter()
-            .any(|flow| flow.target.key.ingress == eni(3) && flow.via.is_some())
-    );
-    let new = (2000..2040).map(|port| connect(&mut world, port).0);
-    assert_eq!(new.collect::<BTreeSet<_>>(), [1].into());
-}
-
-#[test]
-fn a_target_that_becomes_unhealthy_has_its_connections_reset_on_both_sides() {
-    for terminates in [true, false] {
-        let mut topology = probed(4, HealthCheckProtocol::Tcp);
-        topology.target_group().terminates_on_unhealthy = terminates;
-        let mut world = world(&topology, &Server::Accepts);
-        world.advance(2 * SECOND);
-        let mut by_target = BTreeMap::<u32, Vec<_>>::new();
-        for port in 1024..1064 {
-            let (target, sides) = connect(&mut world, port);
-            by_target.entry(target).or_default().push(sides);
-        }
-        assert_eq!(by_target.len(), 2);
-        world.servers.insert((eni(1), PORT), Server::Refuses);
-        let said = world.advance(21 * SECOND);
-        assert_eq!(
-            names(&world, 1),
-            ("unhealthy", Some("Target.FailedHealthChecks"))
-        );
-        let resets = |to| {
-            let to = said.iter().filter(|it| it.to == to);
-            to.filter(|it| {
-                it.bytes[33] & RST != 0 && it.bytes[22..24] != PORT.to_be_bytes()
-                    || it.to == eni(1)
-                        && it.bytes[33] & RST != 0
-                        && it.bytes[24..28] == 1001u32.to_be_bytes()
-            })
-            .count()
-        };
-        let lost = if terminates { by_target[&1].len() } else { 0 };
-        assert_eq!((resets(A), resets(eni(1))), (lost, lost));
-        for [client, server] in &by_target[&3] {
-            world.deliver(A, client, eni(3));
-            world.deliver(eni(3), server, A);
-        }
-        for [client, _] in &by_target[&1] {
-            match terminates {
-                true => assert_eq!(world.refuse(A, client, DropReason::NoFlow).len(), 1),
-                false => _ = world.deliver(A, client, eni(1)),
-            }
-        }
-    }
-}
-
-#[test]
-fn when_all_are_unhealthy_all_are_used_and_keep_their_connections() {
-    let topology = probed(4, HealthCheckProtocol::Tcp);
-    let mut world = world(&topology, &Server::Accepts);
-    world.advance(2 * SECOND);
-    let before: Vec<_> = (1024..1064).map(|port| connect(&mut world, port)).collect();
-    // The first to fail loses its own; the last of them does not, as there is no better one.
-    world.servers.remove(&(eni(3), PORT));
-    world.advance(30 * SECOND);
-    world.servers.remove(&(eni(1), PORT));
-    world.advance(30 * SECOND);
-    assert_eq!(
-        (names(&world, 1).0, names(&world, 3).0),
-        ("unhealthy", "unhealthy")
-    );
-    assert!(
-        !world
-            .dataplane
-            .is_zone_healthy(Topology::LOAD_BALANCER, Topology::ZONE_C)
-    );
-    for (target, [client, _]) in &before {
-        match target {
-            1 => _ = world.deliver(A, client, eni(1)),
-            _ => _ = world.refuse(A, client, DropReason::NoFlow),
-        }
-    }
-    let used: BTreeSet<_> = (2000..2040)
-        .map(|port| connect(&mut world, port).0)
-        .collect();
-    assert_eq!(used, [1, 3].into());
-    // One recovers, so the other one's are reset.
-    world.servers.insert((eni(3), PORT), Server::Accepts);
-    world.advance(41 * SECOND);
-    assert_eq!(
-        (names(&world, 1).0, names(&world, 3).0),
-        ("unhealthy", "healthy")
-    );
-    let left = world.flows();
-    let left = left.iter().filter(|flow| flow.via.is_some());
-    assert!(left.clone().count() > 0);
-    assert!(left.clone().all(|flow| flow.target.key.ingress == eni(3)));
-}
-
-#[test]
-fn a_draining_target_keeps_its_connections_and_at_the_end_they_are_reset_or_live_on() {
-    for terminates in [true, false] {
-        let mut topology = probed(4, HealthCheckProtocol::Tcp);
-        topology.target_group().terminates_on_deregistration = terminates;
-        let mut world = world(&topology, &Server::Accepts);
-        world.advance(2 * SECOND);
-        let mut old = (1024..1064).map(|port| connect(&mut world, port));
-        let (_, [client, server]) = old.find(|(target, _)| *target == 1).unwrap();
-        topology.target(1).draining = true;
-        world.dataplane.apply(topology.config.clone());
-        let said = world.advance(100 * SECOND);
-        assert!(probes(&said, 1).is_empty(), "it is not probed any more");
-        let draining = ("draining", Some("Target.DeregistrationInProgress"));
-        assert_eq!(names(&world, 1), draining);
-        let new: BTreeSet<_> = (2000..2040)
-            .map(|port| connect(&mut world, port).0)
-            .collect();
-        assert_eq!(new, [3].into());
-        world.deliver(A, &client, eni(1));
-        // Control takes it away when the delay is over.
-        topology
-            .target_group()
-            .targets
-            .retain(|idx| idx.index() != 1);
-        topology.config.targets.take(TargetIdx::new(1, 0));
-        world.dataplane.apply(topology.config.clone());
-        world.advance(SECOND);
-        assert_eq!(
-            told(&world)[&1].last().unwrap(),
-            "unused Target.NotRegistered"
-        );
-        // And another change, which does not concern it.
-        topology.add_target(4, Topology::ZONE_C);
-        world.dataplane.apply(topology.config.clone());
-        world.advance(SECOND);
-        if terminates {
-            world.refuse(A, &client, DropReason::NoFlow);
-            continue;
-        }
-        world.deliver(A, &client, eni(1));
-        world.deliver(eni(1), &server, A);
-        // Until it idles out, or its instance goes.
-        topology.config.enis.take(eni(1));
-        world.dataplane.apply(topology.config);
-        world.advance(SECOND);
-        world.refuse(A, &client, DropReason::NoFlow);
-    }
-}
-
-#[test]
 fn each_node_probes_the_targets_that_it_may_choose() {
     let mut topology = probed(4, HealthCheckProtocol::Tcp);
     let nodes = |world: &World, target: u32| -> Vec<EniIdx> {
@@ -732,54 +543,17 @@ fn a_probe_takes_no_port_from_a_connection_and_one_that_finds_none_says_nothing_
         let outcome = world.send(Topology::EC2_A2, &other);
         open += u32::from(matches!(outcome.verdict, Verdict::Forward(_)));
     }
-    assert!(open > 64_000, "{open}");
-    world.advance(20 * SECOND);
-    let seen = names(&world, 1);
-    assert_eq!(
-        seen,
-        ("initial", Some("Elb.InitialHealthChecking")),
-        "{open} connections"
-    );
-    assert_eq!(
-        world.flows().iter().filter(|it| it.via.is_some()).count() as u32,
-        open
-    );
-}
-
-#[test]
-fn a_target_killed_under_200_connections_a_second_costs_no_new_one_after_its_detection() {
-    let topology = probed(4, HealthCheckProtocol::Tcp);
-    let mut world = world(&topology, &Server::Accepts);
-    world.advance(2 * SECOND);
-    told(&world);
-    let zones = [(Topology::ENDPOINT_A_ADDRESS, 1), (ENDPOINT, 0)];
-    let mut detected = None;
-    let mut failed = BTreeMap::<(usize, bool), u32>::new();
-    for number in 0..200 * 40_u32 {
-        if number == 200 {
-            world.servers.remove(&(eni(1), PORT));
-        }
-        world.advance(Duration::from_millis(5));
-        if names(&world, 1).0 == "unhealthy" && detected.is_none() {
-            detected = Some(number);
-        }
-        let (endpoint, zone) = zones[number as usize % 2];
-        let client = (EC2, 1024 + (number / 2 % 60_000) as u16);
-        let Verdict::Forward(to) = world.send(A, &tcp(client, (endpoint, 80))).verdict else {
-            panic!("{}", world.describe())
-        };
-        if !world.servers.contains_key(&(to, PORT)) {
-            *failed.entry((zone, detected.is_some())).or_default() += 1;
-        }
-    }
-    let detection = detected.unwrap() - 200;
-    assert!(detection <= 200 * (2 * 10 + 4), "{detection}");
-    assert_eq!(
-        failed.keys().copied().collect::<Vec<_>>(),
-        [(0, false)],
-        "{failed:?}"
-    );
-    assert_eq!(told(&world).keys().copied().collect::<Vec<_>>(), [1]);
+    assert_eq!(open, 64_512, "every port of the node towards the target");
+    world.new_drops();
+    world.servers.insert((eni(1), PORT), Server::Accepts);
+    assert_eq!(probes(&world.advance(20 * SECOND), 1), []);
+    assert_eq!(names(&world, 1).0, "initial");
+    assert_eq!(world.new_drops(), drops([]));
+    let through = |world: &World| world.flows().iter().filter(|it| it.via.is_some()).count();
+    assert_eq!(through(&world), 64_512);
+    // Those that nobody has answered end.
+    world.advance(240 * SECOND);
+    assert_eq!((names(&world, 1).0, through(&world)), ("healthy", 0));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod balance;
 mod cut;
 mod endpoint;
+mod failing;
 mod groups;
 mod health;
 mod hostile;

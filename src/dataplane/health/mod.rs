@@ -26,7 +26,8 @@ use rand_chacha::rand_core::Rng;
 
 use super::Dataplane;
 use super::config::{EniIdx, LoadBalancerIdx, TargetGroupIdx, TargetIdx, Zone};
-use super::flow::{Flow, FlowKey, Side};
+use super::dropped::Dropped;
+use super::flow::{Flow, FlowKey, Side, State};
 use super::time::Instant;
 use super::verdict::{DropReason, Verdict};
 use super::worker::Worker;
@@ -45,6 +46,8 @@ const MOST: usize = 8;
 const PIECE: usize = 64;
 /// Within which a new target is probed first.
 const FIRST: Duration = Duration::from_secs(1);
+/// Ports tried for a probe.
+const TRIES: usize = 32;
 /// Until a probe that found no port, or no room for its flow, is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 /// The ports that probes come from.
@@ -375,15 +378,11 @@ impl Dataplane {
             // The worker does not know the node yet.
             return ledger.schedule_at(key, Some(now + RETRY));
         };
-        let flow = FlowKey {
-            ingress: node,
-            tuple: FiveTuple {
-                protocol: Protocol::TCP,
-                src: address,
-                src_port: PORTS.start() + (worker.random.next_u32() % PORTS.len() as u32) as u16,
-                dst: check.planned.address,
-                dst_port: port,
-            },
+        let Some(flow) = self.free_flow(worker, (node, address), (check.planned.address, port))
+        else {
+            check.next = Some(now + RETRY);
+            let due = check.next;
+            return ledger.schedule_at(key, due);
         };
         let settings = (self.settings.mtu, worker.random.next_u64());
         check.tally.begin();
@@ -414,6 +413,36 @@ impl Dataplane {
             }
         }
         ledger.schedule_at(key, due);
+    }
+
+    /// The flow of a new probe from a node's address to a target, at a port that no other flow has towards that.
+    fn free_flow(
+        &self,
+        worker: &mut Worker,
+        (node, from): (EniIdx, Addr),
+        (to, port): (Addr, u16),
+    ) -> Option<FlowKey> {
+        let snapshot = Arc::clone(&worker.snapshot);
+        let vpc = snapshot.eni(node).ok()?.interface.vpc;
+        let target = snapshot.lookup(vpc, to).ok()?.idx;
+        (0..TRIES).find_map(|_| {
+            let tuple = FiveTuple {
+                protocol: Protocol::TCP,
+                src: from,
+                src_port: PORTS.start() + (worker.random.next_u32() % PORTS.len() as u32) as u16,
+                dst: to,
+                dst_port: port,
+            };
+            let answers = FlowKey {
+                ingress: target,
+                tuple: tuple.reversed(),
+            };
+            let is_free = self.flows.lookup(&worker.flows, &answers).is_none();
+            is_free.then_some(FlowKey {
+                ingress: node,
+                tuple,
+            })
+        })
     }
 
     /// Goes on with a probe: a packet has come for it, or its time has.
@@ -482,20 +511,35 @@ impl Dataplane {
     ) -> Result<(), DropReason> {
         let mut vnet = VnetHeader::default();
         let mut packet = Packet::new(&mut vnet, &mut bytes);
-        match self.process(worker, node, &mut packet, now) {
-            Ok(Verdict::Forward(to)) => worker.queue(to, bytes),
-            Ok(_) => {}
-            Err(dropped) => {
-                worker.count_drop(dropped.at, dropped.reason);
-                return Err(dropped.reason);
-            }
+        match self.handle_packet(worker, node, &mut packet, now) {
+            Verdict::Forward(to) | Verdict::ForwardAfter(to) => worker.queue(to, bytes),
+            Verdict::Answered => {}
+            Verdict::Drop(reason) => return Err(reason),
         }
         Ok(())
     }
 
-    /// Hands what came back along a probe's flow to the probe, if that is still there.
+    /// Sends a packet along a flow whose initiator is a probe, or whose target is told who the initiator is.
     #[cold]
-    pub(super) fn answer_probe(
+    pub(super) fn forward_otherwise(
+        &self,
+        worker: &mut Worker,
+        (flow, side): (&Flow, Side),
+        packet: &mut Packet<'_>,
+        headers: &Headers,
+        now: Instant,
+    ) -> Result<Verdict, Dropped> {
+        match side {
+            _ if flow.state().has(State::PROXIED) => {
+                self.forward_proxied(worker, (flow, side), packet, headers, now)
+            }
+            Side::Initiator => self.cross(worker, (flow, side), packet, headers),
+            Side::Target => Ok(self.answer_probe(worker, flow, packet, headers, now)),
+        }
+    }
+
+    /// Hands what came back along a probe's flow to the probe, if that is still there.
+    fn answer_probe(
         &self,
         worker: &mut Worker,
         flow: &Flow,
