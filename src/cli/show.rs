@@ -189,7 +189,7 @@ fn address_range(addresses: &[String]) -> String {
 
 fn endpoints(rows: &[VpcEndpoint], stacks: bool) -> String {
     if rows.is_empty() {
-        return "No VPC endpoints: the template has none.\n".into();
+        return "No VPC endpoints.\n".into();
     }
     let columns = vec![
         Column::Left("ENDPOINT"),

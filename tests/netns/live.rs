@@ -246,7 +246,7 @@ fn a_dry_run_makes_nothing() -> Result<()> {
     );
     ensure!(
         said.lines()
-            .any(|line| line.starts_with("Modify") && line.contains(" -> ")),
+            .any(|line| line.starts_with("Modify") && line.contains(": -tcp 80-80")),
         "{said}"
     );
     ensure!(!exists(&third), "{third} was made");
@@ -675,8 +675,8 @@ fn the_readmes_program_accepts_whom_it_trusts() -> Result<()> {
         })?;
         // A stranger, who may ask, and the same stack as before.
         let provider = Template(fs::read_to_string(site.dir.path().join("provider.yaml"))?).edit(
-            "        - !Sub \"arn:${AWS::Partition}:iam::${ConsumerAccount}:root\"",
-            "        - \"*\"",
+            "AllowedPrincipals: !Ref ConsumerPrincipals",
+            "AllowedPrincipals: [\"*\"]",
         );
         site.applied("provider.yaml", &provider)?;
         let consumer = Template(fs::read_to_string(site.dir.path().join("consumer.yaml"))?)

@@ -5,7 +5,7 @@ use crate::daemon::view::{LoadBalancer, TargetGroup, TargetHealth, VpcEndpointSe
 
 pub(in crate::cli) fn services(rows: &[VpcEndpointService], stacks: bool) -> String {
     if rows.is_empty() {
-        return "No endpoint services: the template has none.\n".into();
+        return "No endpoint services.\n".into();
     }
     let columns = vec![
         Column::Left("SERVICE"),
@@ -41,7 +41,7 @@ pub(in crate::cli) fn services(rows: &[VpcEndpointService], stacks: bool) -> Str
 
 pub(super) fn load_balancers(rows: &[LoadBalancer], stacks: bool) -> String {
     if rows.is_empty() {
-        return "No load balancers: the template has none.\n".into();
+        return "No load balancers.\n".into();
     }
     let columns = vec![
         Column::Left("LOAD BALANCER"),
@@ -100,7 +100,7 @@ pub(super) fn load_balancers(rows: &[LoadBalancer], stacks: bool) -> String {
 
 pub(super) fn target_groups(rows: &[TargetGroup], stacks: bool) -> String {
     if rows.is_empty() {
-        return "No target groups: the template has none.\n".into();
+        return "No target groups.\n".into();
     }
     let columns = vec![
         Column::Left("TARGET GROUP"),
