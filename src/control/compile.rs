@@ -151,7 +151,6 @@ fn load_balancing(state: &ControlState, config: &mut DataplaneConfig) {
 }
 
 fn target_group(group: &TargetGroup) -> config::TargetGroup {
-    let check = &group.health_check;
     config::TargetGroup {
         targets: group.targets.iter().map(|target| target.idx).collect(),
         stickiness: group.stickiness,
@@ -160,20 +159,7 @@ fn target_group(group: &TargetGroup) -> config::TargetGroup {
         terminates_on_deregistration: group.terminates_on_deregistration,
         terminates_on_unhealthy: group.terminates_on_unhealthy,
         proxy_protocol: group.proxy_protocol_v2,
-        health_check: Some(config::HealthCheck {
-            protocol: match &check.protocol {
-                HealthCheckProtocol::Tcp => config::HealthCheckProtocol::Tcp,
-                HealthCheckProtocol::Http { path, matcher } => config::HealthCheckProtocol::Http {
-                    path: path.clone(),
-                    matcher: matcher.clone(),
-                },
-            },
-            port: check.port,
-            interval: check.interval,
-            timeout: check.timeout,
-            healthy_threshold: check.healthy_threshold_count,
-            unhealthy_threshold: check.unhealthy_threshold_count,
-        }),
+        health_check: Some(group.health_check.clone()),
     }
 }
 

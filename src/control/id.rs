@@ -78,25 +78,41 @@ const fn spread(mut hash: u64) -> u64 {
     hash ^ (hash >> 33)
 }
 
+/// What the ids of all kinds have in common.
+macro_rules! id {
+    ($(#[doc = $doc:literal])+ $name:ident = $prefix:literal, $noun:literal, $not_found:literal) => {
+        $(#[doc = $doc])+
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(Digits);
+
+        impl Id for $name {
+            const PREFIX: &'static str = $prefix;
+            const NOUN: &'static str = $noun;
+            const NOT_FOUND: &'static str = $not_found;
+
+            fn from_digits(digits: Digits) -> Self {
+                Self(digits)
+            }
+
+            fn digits(self) -> Digits {
+                self.0
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+    };
+}
+
 macro_rules! ids {
     ($($(#[doc = $doc:literal])+ $name:ident = $prefix:literal, $noun:literal, $malformed:literal, $not_found:literal;)+) => {
         $(
-            $(#[doc = $doc])+
-            #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-            pub struct $name(Digits);
-
-            impl Id for $name {
-                const PREFIX: &'static str = $prefix;
-                const NOUN: &'static str = $noun;
-                const NOT_FOUND: &'static str = $not_found;
-
-                fn from_digits(digits: Digits) -> Self {
-                    Self(digits)
-                }
-
-                fn digits(self) -> Digits {
-                    self.0
-                }
+            id! {
+                $(#[doc = $doc])+
+                $name = $prefix, $noun, $not_found
             }
 
             impl FromStr for $name {
@@ -132,12 +148,6 @@ macro_rules! ids {
                     fmt::Display::fmt(self, f)
                 }
             }
-
-            impl serde::Serialize for $name {
-                fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                    serializer.collect_str(self)
-                }
-            }
         )+
     };
 }
@@ -168,24 +178,11 @@ ids! {
 macro_rules! arns {
     ($($(#[doc = $doc:literal])+ $name:ident = $resource:literal, $noun:literal, $not_found:literal, $example:literal;)+) => {
         $(
-            $(#[doc = $doc])+
-            ///
-            /// Elastic Load Balancing names its objects by ARNs that end in 16 digits; these are the id.
-            #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-            pub struct $name(Digits);
-
-            impl Id for $name {
-                const PREFIX: &'static str = $resource;
-                const NOUN: &'static str = $noun;
-                const NOT_FOUND: &'static str = $not_found;
-
-                fn from_digits(digits: Digits) -> Self {
-                    Self(digits)
-                }
-
-                fn digits(self) -> Digits {
-                    self.0
-                }
+            id! {
+                $(#[doc = $doc])+
+                ///
+                /// Elastic Load Balancing names its objects by ARNs that end in 16 digits; these are the id.
+                $name = $resource, $noun, $not_found
             }
 
             impl FromStr for $name {
@@ -217,12 +214,6 @@ macro_rules! arns {
             impl fmt::Debug for $name {
                 fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                     write!(f, "{}{self}", $resource)
-                }
-            }
-
-            impl serde::Serialize for $name {
-                fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                    serializer.collect_str(self)
                 }
             }
         )+

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::id::Id;
 use super::model::*;
 use super::state::ControlState;
-use crate::dataplane::config::{ListenerProtocol, PortRange, Protocols};
+use crate::dataplane::config::{HealthCheckProtocol, ListenerProtocol, PortRange, Protocols};
 
 /// What happens to one object.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -277,14 +277,8 @@ impl Compared for TargetGroup {
                 json!(check.interval.as_secs()),
             ),
             ("HealthCheckTimeoutSeconds", json!(check.timeout.as_secs())),
-            (
-                "HealthyThresholdCount",
-                json!(check.healthy_threshold_count),
-            ),
-            (
-                "UnhealthyThresholdCount",
-                json!(check.unhealthy_threshold_count),
-            ),
+            ("HealthyThresholdCount", json!(check.healthy_threshold)),
+            ("UnhealthyThresholdCount", json!(check.unhealthy_threshold)),
         ]
     }
 }

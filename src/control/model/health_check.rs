@@ -3,50 +3,22 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::TargetGroup;
 use crate::control::checks::{All, each};
 use crate::control::command::HealthCheckProperties;
 use crate::control::error::{ControlError, ControlErrors};
 use crate::control::parse;
+use crate::dataplane::config::{HealthCheck, HealthCheckProtocol};
 
-/// The health check of a target group.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HealthCheck {
-    /// What a probe does.
-    pub protocol: HealthCheckProtocol,
-    /// At which port; `None`: at the target's own (`traffic-port`).
-    pub port: Option<u16>,
-    /// From the beginning of a probe to that of the next one.
-    pub interval: Duration,
-    /// After which a probe has failed.
-    pub timeout: Duration,
-    /// Successes in a row that make an unhealthy target healthy.
-    pub healthy_threshold_count: u8,
-    /// Failures in a row that make a healthy target unhealthy.
-    pub unhealthy_threshold_count: u8,
-}
-
-/// What a probe does.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HealthCheckProtocol {
-    /// It opens a connection.
-    Tcp,
-    /// It asks for a page.
-    Http {
-        /// The request's path.
-        path: String,
-        /// The status codes of a healthy target.
-        matcher: Vec<RangeInclusive<u16>>,
-    },
-}
-
-impl HealthCheck {
-    /// For people: `TCP traffic-port` or `HTTP 8080/health`.
-    pub fn describe(&self) -> String {
-        let port = match self.port {
+impl TargetGroup {
+    /// Its health check, for people: `TCP traffic-port` or `HTTP 8080/health`.
+    pub fn describe_health_check(&self) -> String {
+        let check = &self.health_check;
+        let port = match check.port {
             Some(port) => port.to_string(),
             None => "traffic-port".to_owned(),
         };
-        match &self.protocol {
+        match &check.protocol {
             HealthCheckProtocol::Tcp => format!("TCP {port}"),
             HealthCheckProtocol::Http { path, .. } => format!("HTTP {port}{path}"),
         }
@@ -79,8 +51,8 @@ pub(super) fn read(given: &HealthCheckProperties) -> Result<HealthCheck, Control
         port,
         interval: Duration::from_secs(interval),
         timeout: Duration::from_secs(timeout),
-        healthy_threshold_count: healthy,
-        unhealthy_threshold_count: unhealthy,
+        healthy_threshold: healthy,
+        unhealthy_threshold: unhealthy,
     })
 }
 

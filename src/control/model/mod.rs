@@ -20,7 +20,6 @@ mod vpc_endpoint_connection;
 mod vpc_endpoint_service;
 mod vpc_endpoint_service_permissions;
 
-pub use health_check::{HealthCheck, HealthCheckProtocol};
 pub use instance::Instance;
 pub use listener::Listener;
 pub use load_balancer::LoadBalancer;

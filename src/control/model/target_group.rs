@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use super::attribute::{self, Attributes};
 use super::load_balancer::elb_name;
-use super::{HealthCheck, Tags, Target, health_check};
+use super::{Tags, Target, health_check};
 use crate::control::checks::{All, unused};
 use crate::control::command::CreateTargetGroup;
 use crate::control::error::{ControlError, ControlErrors, Named};
 use crate::control::id::*;
 use crate::control::{ControlState, parse};
-use crate::dataplane::config::{ListenerProtocol, TargetGroupIdx};
+use crate::dataplane::config::{HealthCheck, ListenerProtocol, TargetGroupIdx};
 
 /// A target group of a network load balancer.
 #[derive(Clone, Debug, serde::Serialize)]

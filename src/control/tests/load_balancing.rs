@@ -263,7 +263,7 @@ fn a_target_group_has_awss_defaults_and_what_is_written() {
     let mut world = world();
     let tcp = world.account.target_group(target_group("Tcp", world.vpc));
     let made = world.account.state.target_group(&tcp).unwrap();
-    assert_eq!(made.health_check.describe(), "TCP traffic-port");
+    assert_eq!(made.describe_health_check(), "TCP traffic-port");
     assert_eq!(made.health_check.timeout, Duration::from_secs(10));
     assert_eq!(made.deregistration_delay, Duration::from_secs(300));
     assert_eq!(made.cross_zone, None);

@@ -129,7 +129,7 @@ impl Fabric {
             port: group.port,
             vpc_id: group.vpc_id.to_string(),
             vpc: self.vpc_name(&group.vpc_id),
-            health_check: group.health_check.describe(),
+            health_check: group.describe_health_check(),
             targets: group
                 .targets
                 .iter()
