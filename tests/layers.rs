@@ -264,7 +264,7 @@ fn the_checker_finds_what_is_forbidden() {
             "crate::dataplane::DataplaneConfig",
         ),
         (
-            "src/control/compile.rs",
+            "src/control/compile/mod.rs",
             "use crate::net::packet::Packet;",
             "crate::net::packet::Packet",
         ),
@@ -321,7 +321,7 @@ fn the_checker_lets_pass_what_is_allowed() {
             "use crate::dataplane::Dataplane; use tokio::net::UnixStream; use std::fs;",
         ),
         (
-            "src/control/compile.rs",
+            "src/control/compile/mod.rs",
             "use crate::dataplane::config::Interface;",
         ),
         ("src/lib.rs", "pub mod net;"),
