@@ -73,6 +73,7 @@ machine() {
   {
     ip netns list | awk '{print "namespace " $1}'
     ip -o link show | awk -F': ' '{print "interface " $2}'
+    find /etc/netns -mindepth 1 -printf 'file %p\n' 2>/dev/null || true
     find /run -maxdepth 1 -name 'privlink*' -printf 'state %p\n'
     find /tmp -maxdepth 1 -name 'privlink-*' -printf 'files %p\n'
     find /sys/fs/cgroup -maxdepth 3 -type d -name '*privlink*' -printf 'cgroup %p\n' 2>/dev/null

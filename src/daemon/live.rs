@@ -19,6 +19,7 @@ use super::events::{self, Events, since_epoch};
 use super::links::{self, Link, Shape};
 use super::made::Made;
 use super::refusal::Refusal;
+use super::resolv_conf;
 use super::stacks::Wanted;
 use super::tell::tell;
 use super::user_data::{self, Ended, UserData};
@@ -206,7 +207,14 @@ impl Machine {
         let tuns = self.open(&links)?;
 
         let scripts = scripts(&running.state, &next);
-        let next = Arc::new(self.describe(&running, next, &scripts));
+        let troubles = self.made.keep_resolv_confs(&resolv_conf::of(&next.state));
+        let mut next = self.describe(&running, next, &scripts);
+        let new = troubles.iter().filter(|it| !running.notes.contains(it));
+        // The first time they are part of what `up` prints.
+        new.filter(|_| running.daemon.ready_after_ms > 0)
+            .for_each(|trouble| tell(format_args!("warning: {trouble}")));
+        next.notes.extend(troubles);
+        let next = Arc::new(next);
         next.dataplane.apply(compile(&next.state));
         fabric.store(Arc::clone(&next));
         for (eni, tun) in tuns {

@@ -6,9 +6,12 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 
-use super::state_dir::{Lock, LockAttempt, NamespaceRecord, Record, StateDir, boot_id};
+use super::resolv_conf::{self, Place, ResolvConf};
+use super::state_dir::{
+    Lock, LockAttempt, NamespaceRecord, Record, ResolvConfRecord, StateDir, boot_id,
+};
 use super::{cgroup, privileges, stop};
-use crate::io::NamespaceId;
+use crate::io::{NamespaceId, privileged};
 
 /// A claimed state directory and everything that was made since.
 pub struct Made {
@@ -132,6 +135,78 @@ impl Made {
             .iter()
             .map(|record| record.name.clone())
             .collect()
+    }
+
+    /// Has these stand in `/etc/netns`, and no others of ours; why one does not, for people. The rest works without them, so
+    /// that nothing of it is an error.
+    pub fn keep_resolv_confs(&mut self, wanted: &[ResolvConf]) -> Vec<String> {
+        let (mut notes, mut free) = (Vec::new(), Vec::new());
+        self.remove_other_resolv_confs(wanted, &mut notes);
+        for file in wanted {
+            let stands = |record: &ResolvConfRecord| record.file == *file;
+            if self.record.resolv_confs.iter().any(stands) {
+                continue;
+            }
+            match resolv_conf::free_place(file) {
+                Ok(Some(place)) => free.push((file.clone(), place)),
+                Ok(None) => notes.push(file.is_in_the_way()),
+                Err(error) => notes.push(format!("{error:#}")),
+            }
+        }
+        if !free.is_empty() {
+            self.write_resolv_confs(free, &mut notes);
+        }
+        notes
+    }
+
+    fn remove_other_resolv_confs(&mut self, wanted: &[ResolvConf], notes: &mut Vec<String>) {
+        let before = self.record.resolv_confs.len();
+        self.record.resolv_confs.retain(|record| {
+            if wanted.contains(&record.file) {
+                return true;
+            }
+            match stop::remove_resolv_conf(record) {
+                Ok(_) => false,
+                Err(error) => {
+                    notes.push(format!("{error:#}"));
+                    true
+                }
+            }
+        });
+        if self.record.resolv_confs.len() < before
+            && let Err(error) = self.lock.write_record(&self.record)
+        {
+            notes.push(format!("{error:#}"));
+        }
+    }
+
+    fn write_resolv_confs(&mut self, files: Vec<(ResolvConf, Place)>, notes: &mut Vec<String>) {
+        let before = self.record.clone();
+        for (file, place) in &files {
+            self.record.etc_netns_created |= place.no_etc_netns;
+            self.record.resolv_confs.push(ResolvConfRecord {
+                file: file.clone(),
+                directory_created: place.no_directory,
+            });
+        }
+        if let Err(error) = self.lock.write_record(&self.record) {
+            self.record = before;
+            notes.push(format!("no resolv.conf was written: {error:#}"));
+            return;
+        }
+        for (file, _) in files {
+            match privileged::write_resolv_conf(&file.namespace, &file.text) {
+                Ok(true) => {}
+                // Somebody was faster.
+                Ok(false) => {
+                    self.record
+                        .resolv_confs
+                        .retain(|record| record.file != file);
+                    notes.push(file.is_in_the_way());
+                }
+                Err(error) => notes.push(format!("{:#}", anyhow::Error::from(error))),
+            }
+        }
     }
 
     /// Removes everything again. The logs stay if they say why the daemon `failed`.

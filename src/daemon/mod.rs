@@ -14,6 +14,7 @@ mod live;
 mod made;
 mod privileges;
 mod refusal;
+mod resolv_conf;
 mod resolve;
 mod run;
 mod signals;

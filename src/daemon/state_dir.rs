@@ -12,6 +12,7 @@ use anyhow::{Context, Result, ensure};
 use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
+use super::resolv_conf::ResolvConf;
 use crate::io::NamespaceId;
 
 /// How the names of UserData's files begin.
@@ -55,6 +56,10 @@ pub struct Record {
     pub namespaces: Vec<NamespaceRecord>,
     /// The cgroup's directory.
     pub cgroup: Option<PathBuf>,
+    /// Files in `/etc/netns`.
+    pub resolv_confs: Vec<ResolvConfRecord>,
+    /// Was `/etc/netns` missing?
+    pub etc_netns_created: bool,
 }
 
 /// A namespace that was missing and is (about to be) created.
@@ -65,6 +70,17 @@ pub struct NamespaceRecord {
     pub name: String,
     /// What tells it from another one of that name; `None`: about to be created.
     pub id: Option<NamespaceId>,
+}
+
+/// An `/etc/netns/NAME/resolv.conf` that was missing and is (about to be) written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ResolvConfRecord {
+    /// Whose, and what it says.
+    #[serde(flatten)]
+    pub file: ResolvConf,
+    /// Was the namespace's directory in `/etc/netns` missing?
+    pub directory_created: bool,
 }
 
 impl StateDir {
@@ -387,6 +403,14 @@ mod tests {
                 }),
             }],
             cgroup: Some("/sys/fs/cgroup/privlink-1".into()),
+            resolv_confs: vec![ResolvConfRecord {
+                file: ResolvConf {
+                    namespace: "ec2-a".into(),
+                    text: "nameserver 172.18.0.2\n".into(),
+                },
+                directory_created: true,
+            }],
+            etc_netns_created: false,
         };
         lock(&dir).write_record(&record).unwrap();
         assert_eq!(dir.read_record().unwrap(), Some(record));

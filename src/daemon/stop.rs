@@ -1,6 +1,6 @@
 //! The end of a daemon, seen from outside: asking it to go, and cleaning up after one that could not.
 //!
-//! Invariant: only what the record names is removed, and a namespace only while it is still the one that we created.
+//! Invariant: only what the record names is removed, and a namespace or a file only while it is still the one that we made.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::Serialize;
 
-use super::state_dir::{Lock, LockAttempt, NamespaceRecord, Record, StateDir, boot_id};
+use super::resolv_conf::ResolvConf;
+use super::state_dir::{
+    Lock, LockAttempt, NamespaceRecord, Record, ResolvConfRecord, StateDir, boot_id,
+};
 use super::{cgroup, privileges};
 use crate::io::{Removal, privileged};
 
@@ -98,7 +101,7 @@ pub fn clean_up(lock: &Lock) -> Result<Option<Record>> {
 
 /// Removes what `record` names, as far as it is there; says what was.
 pub fn remove_leftovers(record: &Record) -> Result<Vec<String>> {
-    let mut removed = Vec::new();
+    let mut removed = remove_resolv_confs(record)?;
     if record.boot_id != boot_id()? {
         // The machine has started anew since: what has these names and numbers now is somebody else's.
         return Ok(removed);
@@ -113,6 +116,20 @@ pub fn remove_leftovers(record: &Record) -> Result<Vec<String>> {
         if remove_namespace(namespace)? == Removal::Removed {
             removed.push(format!("namespace {}", namespace.name));
         }
+    }
+    Ok(removed)
+}
+
+/// Files in `/etc` outlive the machine's run, and each is told by what stands in it.
+fn remove_resolv_confs(record: &Record) -> Result<Vec<String>> {
+    let mut removed = Vec::new();
+    for conf in &record.resolv_confs {
+        if remove_resolv_conf(conf)? == Removal::Removed {
+            removed.push(conf.file.path());
+        }
+    }
+    if record.etc_netns_created {
+        privileged::remove_etc_netns().context("cannot remove /etc/netns")?;
     }
     Ok(removed)
 }
@@ -160,4 +177,14 @@ pub fn remove_namespace(record: &NamespaceRecord) -> Result<Removal> {
         // It was missing, and the daemon was killed in the moment of its creation.
         None => privileged::delete_unfinished_namespace(&record.name)?,
     })
+}
+
+/// Removes a resolv.conf, as far as it is still the one that we wrote.
+pub fn remove_resolv_conf(record: &ResolvConfRecord) -> Result<Removal> {
+    let ResolvConf { namespace, text } = &record.file;
+    Ok(privileged::remove_resolv_conf(
+        namespace,
+        text,
+        record.directory_created,
+    )?)
 }

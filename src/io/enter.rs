@@ -14,10 +14,8 @@ use rustix::mount::{
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 
 use super::error::Error;
+use super::etc_netns::ETC_NETNS;
 use super::netns::Namespace;
-
-/// Where an administrator keeps files that replace those of `/etc` in one namespace.
-const ETC_NETNS: &str = "/etc/netns";
 
 /// Moves the calling thread into the namespace and a mount namespace of its own, in which `/sys` shows the network
 /// namespace's links and `/etc/netns/NAME/*` stands over `/etc/*`. For a process that is about to `exec`.

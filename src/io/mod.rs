@@ -14,6 +14,7 @@
 mod clock;
 mod enter;
 mod error;
+mod etc_netns;
 mod event;
 mod link;
 mod mailbox;
@@ -29,6 +30,7 @@ mod workers;
 pub use clock::Clock;
 pub use enter::enter;
 pub use error::Error;
+pub use etc_netns::Standing;
 pub use event::IoEvent;
 pub use netns::{NETNS_DIR, Namespace, NamespaceId, Removal};
 pub use tun::{LINK_NAME, Offload, TX_QUEUE_LEN, Tun, TunSpec};

@@ -178,10 +178,16 @@ pub(super) fn identify(name: &str) -> Result<Option<NamespaceId>, Error> {
 }
 
 fn path_of(name: &str) -> Result<PathBuf, Error> {
+    check_name(name)?;
+    Ok(Path::new(NETNS_DIR).join(name))
+}
+
+/// Can it be a file's name, in /run/netns and elsewhere?
+pub(super) fn check_name(name: &str) -> Result<(), Error> {
     match name {
         "" | "." | ".." => {}
         _ if name.len() > 255 || name.contains(['/', '\0']) => {}
-        _ => return Ok(Path::new(NETNS_DIR).join(name)),
+        _ => return Ok(()),
     }
     Err(Error::BadNamespaceName {
         name: name.to_owned(),

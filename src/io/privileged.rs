@@ -1,11 +1,15 @@
 //! Everything that needs CAP_SYS_ADMIN or CAP_NET_ADMIN: names go in, descriptors come back.
 //!
-//! Invariant: nothing outside of this file makes, changes or deletes a namespace or a link. It can become a process of
+//! Invariant: nothing outside of this file makes, changes or deletes a namespace, a link or a file in
+//! `/etc/netns`. It can become a process of
 //! its own that passes descriptors, while the one that forwards packets drops every capability.
 //!
 //! All of it blocks for up to some milliseconds: call it from a thread that may.
 
+use std::path::Path;
+
 use super::error::Error;
+use super::etc_netns::{self, ETC_NETNS, Standing};
 use super::link::{self, LinkName};
 use super::netns::{self, Namespace, NamespaceId, Removal};
 use super::tun::{self, Tun, TunSpec};
@@ -54,4 +58,28 @@ pub fn delete_link(namespace: &str, id: NamespaceId) -> Result<Removal, Error> {
         None => Ok(Removal::AlreadyGone),
         Some(index) => link::delete(name, index).map(|()| Removal::Removed),
     })
+}
+
+/// What stands where the namespace's resolv.conf is to be?
+pub fn look_at_resolv_conf(namespace: &str) -> Result<Standing, Error> {
+    etc_netns::look(Path::new(ETC_NETNS), namespace)
+}
+
+/// Makes `/etc/netns/NAME/resolv.conf` where there is none; was there none?
+pub fn write_resolv_conf(namespace: &str, text: &str) -> Result<bool, Error> {
+    etc_netns::write(Path::new(ETC_NETNS), namespace, text)
+}
+
+/// Removes a resolv.conf that still says `text`, and the namespace's directory if it was made for it and is empty.
+pub fn remove_resolv_conf(
+    namespace: &str,
+    text: &str,
+    with_directory: bool,
+) -> Result<Removal, Error> {
+    etc_netns::remove(Path::new(ETC_NETNS), namespace, text, with_directory)
+}
+
+/// Removes `/etc/netns` if it is empty.
+pub fn remove_etc_netns() -> Result<(), std::io::Error> {
+    etc_netns::remove_root(Path::new(ETC_NETNS))
 }

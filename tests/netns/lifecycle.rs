@@ -24,8 +24,10 @@ crate::tests!(
 const LITTLE: Duration = Duration::from_millis(40);
 const WINDOW: Duration = Duration::from_secs(2);
 
+/// Is there a namespace of this name, or something for it in `/etc`?
 fn exists(namespace: &str) -> bool {
-    Path::new("/run/netns").join(namespace).exists()
+    let places = ["/run/netns", "/etc/netns"];
+    places.iter().any(|p| Path::new(p).join(namespace).exists())
 }
 
 fn has_eni0(site: &Site, namespace: &str) -> Result<bool> {
@@ -45,6 +47,8 @@ fn namespaces_that_privlink_made_go_and_others_stay() -> Result<()> {
     ensure!(status.success(), "privlink ended with {status}");
     ensure!(exists(&mine), "{mine} was there before, and is gone");
     ensure!(!has_eni0(&site, &mine)?, "eni0 was left in {mine}");
+    let etc = Path::new("/etc/netns").join(&mine);
+    ensure!(!etc.exists(), "{} was left behind", etc.display());
     ensure!(!exists(&made), "{made} was left behind");
     ensure!(
         !site.state_dir().exists(),

@@ -9,6 +9,7 @@ mod hostile;
 mod io;
 mod lifecycle;
 mod live;
+mod names;
 mod protocols;
 mod proxy;
 mod rules;
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
         hostile::tests(),
         lifecycle::tests(),
         live::tests(),
+        names::tests(),
         cli::tests(),
         io::tests(),
         workers::tests(),
