@@ -145,6 +145,13 @@ pub enum ControlError {
 
     #[error("InvalidVpc.Range: {given} has a prefix of /{}; a VPC has /16 to /28", .given.prefix_len())]
     VpcRange { given: Ipv4Net },
+    #[error(
+        "InvalidVpc.Range: {given} is reserved for {purpose}; take a private range, for example 172.18.0.0/16"
+    )]
+    VpcRangeReserved {
+        given: Ipv4Net,
+        purpose: &'static str,
+    },
     #[error("InvalidSubnet.Range: {given} has a prefix of /{}; a subnet has /16 to /28", .given.prefix_len())]
     SubnetRange { given: Ipv4Net },
     #[error("InvalidSubnet.Range: {given} is not inside {vpc_cidr}, the range of VPC {vpc}{}", suggestion(.free))]
@@ -466,6 +473,7 @@ impl ControlError {
             | Self::ZoneNotSupported { property, .. }
             | Self::Principal { property, .. } => property,
             Self::VpcRange { .. }
+            | Self::VpcRangeReserved { .. }
             | Self::SubnetRange { .. }
             | Self::SubnetOutsideVpc { .. }
             | Self::SubnetConflict { .. } => "CidrBlock",

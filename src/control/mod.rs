@@ -8,6 +8,7 @@
 mod checks;
 pub mod command;
 mod compile;
+mod domain_name;
 mod error;
 pub mod id;
 mod ipam;
@@ -21,6 +22,7 @@ mod successor;
 
 pub use command::{Command, Created};
 pub use compile::compile;
+pub use domain_name::DomainName;
 pub use error::{ControlError, ControlErrors, Named};
 pub use id::Owner;
 pub use lifecycle::{ServiceState, State};

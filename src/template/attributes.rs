@@ -59,17 +59,10 @@ fn real(state: &ControlState, created: Created) -> (String, Real) {
         }),
         Created::SecurityGroupRule(rule) => Some(vec![("Id", text(rule))]),
         Created::Instance(instance) => state.instance(&instance).map(|instance| {
-            let region = state.owner().region();
-            let host = instance.private_ip_address.to_string().replace('.', "-");
-            // us-east-1 is older than the scheme.
-            let domain = match region {
-                "us-east-1" => "ec2.internal".to_owned(),
-                _ => format!("{region}.compute.internal"),
-            };
             vec![
                 ("InstanceId", text(instance.instance_id)),
                 ("AvailabilityZone", text(&instance.availability_zone)),
-                ("PrivateDnsName", text(format!("ip-{host}.{domain}"))),
+                ("PrivateDnsName", text(&instance.private_dns_name)),
                 ("PrivateIp", text(instance.private_ip_address)),
                 ("VpcId", text(instance.vpc_id)),
             ]

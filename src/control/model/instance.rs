@@ -4,11 +4,11 @@ use std::net::Ipv4Addr;
 
 use super::network_interface::{Holder, Place};
 use super::{Attachment, Tags, TargetId};
-use crate::control::ControlState;
 use crate::control::checks::All;
 use crate::control::command::RunInstance;
 use crate::control::error::{ControlError, ControlErrors};
 use crate::control::id::{InstanceId, NetworkInterfaceId, SubnetId, VpcId};
+use crate::control::{ControlState, DomainName};
 
 /// An EC2 instance.
 #[derive(Clone, Debug, serde::Serialize)]
@@ -26,6 +26,8 @@ pub struct Instance {
     pub network_interface_id: NetworkInterfaceId,
     /// Its interface's address.
     pub private_ip_address: Ipv4Addr,
+    /// Its name in its VPC: `ip-172-18-0-10.<region>.compute.internal`.
+    pub private_dns_name: DomainName,
     /// Its network namespace, unique among all instances.
     pub namespace: String,
     /// Its script, decoded.
@@ -74,6 +76,7 @@ impl ControlState {
         };
         let network_interface_id = self.place(&holder, place);
         self.namespaces.insert(namespace.clone(), instance_id);
+        let domain = DomainName::of_instances(self.owner.region());
         let instance = Instance {
             instance_id,
             vpc_id,
@@ -81,6 +84,7 @@ impl ControlState {
             availability_zone,
             network_interface_id,
             private_ip_address,
+            private_dns_name: DomainName::of_instance(private_ip_address, &domain),
             namespace,
             user_data: command.user_data,
             tags: command.tags,

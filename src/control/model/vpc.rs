@@ -45,6 +45,19 @@ pub struct Vpc {
     pub(in crate::control) group_names: BTreeMap<String, SecurityGroupId>,
 }
 
+impl Vpc {
+    /// Where its resolver is asked, if it has DNS support. Its own address is one that every subnet keeps free.
+    pub fn resolver_addresses(&self) -> [Ipv4Addr; 2] {
+        let base = u32::from(self.cidr_block.network());
+        [Ipv4Addr::from(base | 2), Ipv4Addr::new(169, 254, 169, 253)]
+    }
+
+    /// Does its resolver know private names: of instances, of private hosted zones, of endpoints' private DNS?
+    pub fn has_private_names(&self) -> bool {
+        self.enable_dns_support && self.enable_dns_hostnames
+    }
+}
+
 impl ControlState {
     pub(in crate::control) fn create_vpc(
         &mut self,
@@ -56,6 +69,7 @@ impl ControlState {
         if !(16..=28).contains(&cidr_block.prefix_len()) {
             return Err(ControlError::VpcRange { given: cidr_block }.into());
         }
+        check_purpose(cidr_block)?;
         let vpc_id = self.mint.mint(&self.owner, &token);
         let default = self.default_group(vpc_id, &token);
         let vpc = Vpc {
@@ -100,4 +114,17 @@ impl ControlState {
         self.mint.release(vpc_id);
         Ok(())
     }
+}
+
+/// Is it no range that VPCs cannot have?
+fn check_purpose(given: Ipv4Net) -> Result<(), ControlError> {
+    let [first, second, ..] = given.network().octets();
+    let purpose = match (first, second) {
+        (0, _) => "this network",
+        (127, _) => "loopback",
+        (169, 254) => "link-local addresses, of which 169.254.169.253 is the resolver's",
+        (224..240, _) => "multicast",
+        _ => return Ok(()),
+    };
+    Err(ControlError::VpcRangeReserved { given, purpose })
 }

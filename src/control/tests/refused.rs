@@ -91,6 +91,8 @@ fn a_vpc_without_a_proper_range() {
     }
     world.refuses_all(Command::CreateVpc, vec![
         (vpc("V", "10.0.0.0/15"), "CidrBlock", "InvalidVpc.Range: 10.0.0.0/15 has a prefix of /15; a VPC has /16 to /28"),
+        (vpc("V", "169.254.0.0/16"), "CidrBlock", "InvalidVpc.Range: 169.254.0.0/16 is reserved for link-local addresses, of which 169.254.169.253 is the resolver's; take a private range, for example 172.18.0.0/16"),
+        (vpc("V", "127.0.0.0/16"), "CidrBlock", "InvalidVpc.Range: 127.0.0.0/16 is reserved for loopback; take a private range, for example 172.18.0.0/16"),
         (vpc("V", "10.0.0.0/29"), "CidrBlock", "InvalidVpc.Range: 10.0.0.0/29 has a prefix of /29; a VPC has /16 to /28"),
         (vpc("Vpc1", "10.0.0.0/16"), "", "IdempotentParameterMismatch: client token `Vpc1` has already made ID; give each object a token of its own"),
     ]);
