@@ -687,6 +687,36 @@ fn walkthrough_2_loads_with_an_endpoint_that_waits_to_be_accepted() {
 }
 
 #[test]
+fn an_endpoint_gives_its_names_with_their_hosted_zones() {
+    let consumer = SAAS_CONSUMER.to_owned()
+        + r#"
+  Name: {Value: !Select [1, !Split [":", !Select [0, !GetAtt Endpoint.DnsEntries]]]}
+  HostedZone: {Value: !Select [0, !Split [":", !Select [0, !GetAtt Endpoint.DnsEntries]]]}
+  All: {Value: !Join [" ", !GetAtt Endpoint.DnsEntries]}
+"#;
+    let files = [
+        ("consumer.yaml", consumer.as_str()),
+        ("provider.yaml", SAAS_PROVIDER),
+    ];
+    let stacks = load_all(&files, &Options::default()).unwrap();
+    let endpoint = stacks.state.vpc_endpoints().next().unwrap();
+    let entries = stacks.state.dns_entries(endpoint);
+    let [regional, zonal] = &entries[..] else {
+        panic!("{entries:?}");
+    };
+    let zone = &regional.hosted_zone_id;
+    let all = format!("{zone}:{} {zone}:{}", regional.dns_name, zonal.dns_name);
+    assert_eq!(
+        outputs(&stacks, "consumer")[1..],
+        [
+            format!("Name={}", regional.dns_name),
+            format!("HostedZone={zone}"),
+            format!("All={all}"),
+        ]
+    );
+}
+
+#[test]
 fn load_balancing_resources_give_their_arns_and_names() {
     let stack = load_text(SAAS_PROVIDER).unwrap();
     let nlb = stack.state.load_balancers().next().unwrap().clone();

@@ -213,10 +213,23 @@ fn endpoints(rows: &[VpcEndpoint], stacks: bool) -> String {
         (&endpoint.stack, row)
     });
     format!(
-        "{}\n{}",
+        "{}\n{}\n{}",
         output::stack_table(columns, endpoints, stacks),
-        endpoint_table(rows, stacks)
+        endpoint_table(rows, stacks),
+        dns_table(rows, stacks)
     )
+}
+
+/// A row per name.
+fn dns_table(rows: &[VpcEndpoint], stacks: bool) -> String {
+    let columns = vec![Column::Left("ENDPOINT"), Column::Left("DNS NAME")];
+    let names = rows.iter().flat_map(|endpoint| {
+        endpoint.dns_entries.iter().map(move |entry| {
+            let row = vec![endpoint.logical_id.clone(), entry.dns_name.clone()];
+            (&endpoint.stack, row)
+        })
+    });
+    output::stack_table(columns, names, stacks)
 }
 
 /// A row per endpoint interface; `up` prints it as well.

@@ -173,6 +173,7 @@ mod tests {
             port_ranges: vec![],
             protocols: vec!["TCP".into()],
             network_interfaces: vec![],
+            dns_entries: vec![],
         };
         for (ranges, expected) in [
             (&["1-65535"][..], "10.0.0.1"),

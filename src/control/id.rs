@@ -8,6 +8,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use super::error::ControlError;
+use super::hash::hash;
 
 /// A text that is not an id of the kind that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,13 +51,7 @@ impl Digits {
 
     /// Digits that depend on `seed` alone. The first is 0, as in every id that AWS gives out today.
     fn hashed(seed: &[u8]) -> Self {
-        // FNV-1a with 128 bits: stable between releases, which std's and foldhash's hashers do not promise.
-        let hash = seed
-            .iter()
-            .fold(0x6c62272e07bb014262b821756295c58d_u128, |hash, byte| {
-                (hash ^ u128::from(*byte)).wrapping_mul(0x0000000001000000000000000000013b)
-            });
-        Self(u128::from(spread((hash >> 64) as u64 ^ hash as u64)))
+        Self(u128::from(hash(seed)))
     }
 
     fn parse(text: &str, count: usize) -> Option<Self> {
@@ -69,13 +64,6 @@ impl Digits {
             false => None,
         }
     }
-}
-
-/// Every bit in, every bit out: FNV alone gives `EC2A` and `EC2B` ids that a person confuses. MurmurHash3's finalizer.
-const fn spread(mut hash: u64) -> u64 {
-    hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
-    hash = (hash ^ (hash >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
-    hash ^ (hash >> 33)
 }
 
 /// What the ids of all kinds have in common.

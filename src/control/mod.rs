@@ -10,6 +10,7 @@ pub mod command;
 mod compile;
 mod domain_name;
 mod error;
+mod hash;
 pub mod id;
 mod ipam;
 pub mod lifecycle;

@@ -3,6 +3,7 @@
 //! Invariant: nothing is changed here; an index that control no longer knows is left out.
 
 mod load_balancing;
+mod vpc_endpoint;
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
@@ -13,10 +14,7 @@ use parking_lot::Mutex;
 use super::tell::tell;
 use super::view;
 use crate::control::id::{Id, SubnetId, VpcId};
-use crate::control::{
-    Attachment, ControlState, EndpointDestination, Instance, NetworkInterface, VpcEndpoint,
-};
-use crate::dataplane::config::{PortRange, Protocols};
+use crate::control::{Attachment, ControlState, Instance, NetworkInterface};
 use crate::dataplane::{Dataplane, DropReason, EniCounters, EniIdx, Event, FlowView, SideView};
 use crate::io::{Clock, IoEvent};
 use crate::net::{FiveTuple, Protocol};
@@ -204,84 +202,6 @@ impl Fabric {
         }
     }
 
-    fn endpoint(&self, endpoint: &VpcEndpoint) -> view::VpcEndpoint {
-        let (resource, service) = match endpoint.destination {
-            EndpointDestination::ResourceConfiguration(id) => {
-                (self.state.resource_configuration(&id), None)
-            }
-            EndpointDestination::Service(id) => (None, self.state.vpc_endpoint_service(&id)),
-        };
-        let (port_ranges, protocols) = match (resource, service) {
-            (Some(resource), _) => (
-                resource.port_ranges.iter().map(port_range).collect(),
-                protocols(resource.protocols),
-            ),
-            (None, Some(service)) => self.offer(service),
-            (None, None) => (vec![], vec![]),
-        };
-        let (stack, owner_id) = self.stack_and_account(endpoint.vpc_endpoint_id);
-        view::VpcEndpoint {
-            logical_id: endpoint.client_token.clone(),
-            stack,
-            owner_id,
-            vpc_endpoint_id: endpoint.vpc_endpoint_id.to_string(),
-            vpc_endpoint_type: endpoint.vpc_endpoint_type().into(),
-            state: endpoint.state.name().into(),
-            vpc_id: endpoint.vpc_id.to_string(),
-            vpc: self.vpc_name(&endpoint.vpc_id),
-            resource: resource
-                .map(|resource| resource.client_token.clone())
-                .unwrap_or_default(),
-            resource_stack: resource
-                .map(|resource| self.stack_and_account(resource.id).0)
-                .unwrap_or_default(),
-            resource_address: resource
-                .map(|resource| resource.ip_resource.to_string())
-                .unwrap_or_default(),
-            service: service.map(|service| service.client_token.clone()),
-            service_stack: service.map(|service| self.stack_and_account(service.service_id).0),
-            service_id: endpoint.service_id().map(|id| id.to_string()),
-            service_name: service.map(|service| service.service_name.clone()),
-            port_ranges,
-            protocols,
-            network_interfaces: endpoint
-                .network_interface_ids
-                .iter()
-                .filter_map(|id| self.state.network_interface(id))
-                .map(|eni| self.endpoint_interface(eni, endpoint.destination))
-                .collect(),
-        }
-    }
-
-    fn endpoint_interface(
-        &self,
-        eni: &NetworkInterface,
-        destination: EndpointDestination,
-    ) -> view::EndpointInterface {
-        let zone = &eni.availability_zone;
-        let gateway = match destination {
-            EndpointDestination::ResourceConfiguration(id) => {
-                self.state.gateway_interface_in(id, zone)
-            }
-            EndpointDestination::Service(id) => self.state.service_node_in(id, zone),
-        };
-        view::EndpointInterface {
-            network_interface_id: eni.network_interface_id.to_string(),
-            availability_zone: zone.clone(),
-            subnet: self.subnet_name(&eni.subnet_id),
-            private_ip_address: eni
-                .private_ip_address()
-                .map(|ip| ip.to_string())
-                .unwrap_or_default(),
-            gateway_network_interface_id: gateway
-                .map(|eni| eni.network_interface_id.to_string())
-                .unwrap_or_default(),
-            gateway_addresses: gateway
-                .map(|eni| address_ranges(&eni.private_ip_addresses))
-                .unwrap_or_default(),
-        }
-    }
-
     /// The interface's type, its owner's logical id and its namespace.
     fn attachment(&self, eni: &NetworkInterface) -> (&'static str, String, Option<String>) {
         match &eni.attachment {
@@ -422,26 +342,6 @@ fn protocol_name(protocol: Protocol) -> String {
     }
 }
 
-fn protocols(offered: Protocols) -> Vec<String> {
-    [
-        (offered.tcp, "TCP"),
-        (offered.udp, "UDP"),
-        (offered.icmp, "ICMP"),
-    ]
-    .into_iter()
-    .filter(|(offered, _)| *offered)
-    .map(|(_, name)| name.to_owned())
-    .collect()
-}
-
-/// `443` or `1-65535`.
-fn port_range(range: &PortRange) -> String {
-    match range.first == range.last {
-        true => range.first.to_string(),
-        false => format!("{}-{}", range.first, range.last),
-    }
-}
-
 /// Consecutive addresses as `first-last`, runs separated by commas.
 fn address_ranges(addresses: &[Ipv4Addr]) -> String {
     let mut numbers: Vec<u32> = addresses.iter().copied().map(u32::from).collect();
@@ -477,23 +377,5 @@ mod tests {
             "172.18.0.80-172.18.0.82,172.18.0.99,172.18.1.0"
         );
         assert_eq!(address_ranges(&[]), "");
-    }
-
-    #[test]
-    fn a_range_of_one_port_is_that_port() {
-        assert_eq!(
-            port_range(&PortRange {
-                first: 443,
-                last: 443
-            }),
-            "443"
-        );
-        assert_eq!(
-            port_range(&PortRange {
-                first: 1,
-                last: 65535
-            }),
-            "1-65535"
-        );
     }
 }

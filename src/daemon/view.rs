@@ -142,6 +142,18 @@ pub struct VpcEndpoint {
     pub protocols: Vec<String>,
     /// One per subnet.
     pub network_interfaces: Vec<EndpointInterface>,
+    /// Its names: regional, then one per zone.
+    pub dns_entries: Vec<DnsEntry>,
+}
+
+/// A name of an endpoint.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct DnsEntry {
+    /// Without a dot at its end.
+    pub dns_name: String,
+    /// The hosted zone that it stands in.
+    pub hosted_zone_id: String,
 }
 
 /// An endpoint's interface in one subnet, and the gateway's or load balancer's of the same zone.

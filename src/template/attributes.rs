@@ -68,11 +68,14 @@ fn real(state: &ControlState, created: Created) -> (String, Real) {
             ]
         }),
         Created::VpcEndpoint(endpoint) => state.vpc_endpoint(&endpoint).map(|endpoint| {
-            let interfaces = endpoint.network_interface_ids.iter();
-            let interfaces = interfaces.map(|id| Node::new(text(id), Position::START));
+            let interfaces = endpoint.network_interface_ids.iter().map(text);
+            let entries = state.dns_entries(endpoint);
+            let entries = entries.iter();
+            let entries = entries.map(|e| text(format!("{}:{}", e.hosted_zone_id, e.dns_name)));
             vec![
                 ("Id", text(endpoint.vpc_endpoint_id)),
-                ("NetworkInterfaceIds", Value::List(interfaces.collect())),
+                ("NetworkInterfaceIds", list(interfaces)),
+                ("DnsEntries", list(entries)),
             ]
         }),
         Created::LoadBalancer(id) => state.load_balancer(&id).map(|load_balancer| {
@@ -115,4 +118,9 @@ fn real(state: &ControlState, created: Created) -> (String, Real) {
 
 fn text(value: impl ToString) -> Value {
     Value::Text(value.to_string())
+}
+
+fn list(values: impl Iterator<Item = Value>) -> Value {
+    let nodes = values.map(|value| Node::new(value, Position::START));
+    Value::List(nodes.collect())
 }

@@ -1,6 +1,7 @@
 //! The model: one file per AWS noun, the fields named as AWS names them, and beside each how it is made.
 
 mod attribute;
+mod dns_entry;
 mod health_check;
 mod instance;
 mod listener;
@@ -20,6 +21,7 @@ mod vpc_endpoint_connection;
 mod vpc_endpoint_service;
 mod vpc_endpoint_service_permissions;
 
+pub use dns_entry::DnsEntry;
 pub use instance::Instance;
 pub use listener::Listener;
 pub use load_balancer::LoadBalancer;

@@ -183,10 +183,9 @@ impl ControlState {
         let Some(endpoint) = self.vpc_endpoint(&id) else {
             return;
         };
-        let interfaces = endpoint.network_interface_ids.iter();
         let leads = |zone: &str| self.leads_from(endpoint, zone);
         let (mut with, mut without) = (false, false);
-        for interface in interfaces.filter_map(|id| self.network_interface(id)) {
+        for interface in self.interfaces_of(endpoint) {
             match leads(&interface.availability_zone) {
                 true => with = true,
                 false => without = true,

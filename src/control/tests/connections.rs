@@ -5,34 +5,34 @@ use std::time::Duration;
 use super::*;
 use crate::dataplane::config::{Destination, Role};
 
-const ZONES: [&str; 3] = ["us-west-2a", "us-west-2b", "us-west-2c"];
-const PROVIDER: &str = "111122223333";
-const CONSUMER: &str = "444455556666";
+pub(super) const ZONES: [&str; 3] = ["us-west-2a", "us-west-2b", "us-west-2c"];
+pub(super) const PROVIDER: &str = "111122223333";
+pub(super) const CONSUMER: &str = "444455556666";
 const OTHER: &str = "777788889999";
 
 /// Walkthrough W2: a provider with a load balancer in zones a and c, and a consumer with subnets in a, b and c; both VPCs
 /// are 10.100.0.0/16.
-struct World {
-    account: Account,
-    service_id: VpcEndpointServiceId,
-    service_name: String,
-    load_balancer: LoadBalancerId,
-    provider_subnets: Vec<SubnetId>,
-    consumer: VpcId,
-    subnets: Vec<SubnetId>,
+pub(super) struct World {
+    pub(super) account: Account,
+    pub(super) service_id: VpcEndpointServiceId,
+    pub(super) service_name: String,
+    pub(super) load_balancer: LoadBalancerId,
+    pub(super) provider_subnets: Vec<SubnetId>,
+    pub(super) consumer: VpcId,
+    pub(super) subnets: Vec<SubnetId>,
 }
 
-fn owner(account_id: &str) -> Owner {
+pub(super) fn owner(account_id: &str) -> Owner {
     Owner::new(account_id, "us-west-2").unwrap()
 }
 
 impl World {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::offering(|service| service)
     }
 
     /// The service as `change` makes it.
-    fn offering(
+    pub(super) fn offering(
         change: impl FnOnce(
             CreateVpcEndpointServiceConfiguration,
         ) -> CreateVpcEndpointServiceConfiguration,
@@ -64,12 +64,12 @@ impl World {
     }
 
     #[track_caller]
-    fn permit(&mut self, add: &[&str], remove: &[&str]) {
+    pub(super) fn permit(&mut self, add: &[&str], remove: &[&str]) {
         let command = self.permissions(add, remove);
         self.by(PROVIDER).done(command);
     }
 
-    fn permissions(&self, add: &[&str], remove: &[&str]) -> Command {
+    pub(super) fn permissions(&self, add: &[&str], remove: &[&str]) -> Command {
         let own = |list: &[&str]| list.iter().map(|p| (*p).to_owned()).collect();
         Command::ModifyVpcEndpointServicePermissions(ModifyVpcEndpointServicePermissions {
             service_id: self.service_id,
@@ -78,24 +78,24 @@ impl World {
         })
     }
 
-    fn by(&mut self, account_id: &str) -> &mut Account {
+    pub(super) fn by(&mut self, account_id: &str) -> &mut Account {
         self.account.state.act_as(owner(account_id));
         &mut self.account
     }
 
     /// The consumer's endpoint, in these of its subnets.
-    fn asked(&self, token: &str, subnets: &[usize]) -> CreateVpcEndpoint {
+    pub(super) fn asked(&self, token: &str, subnets: &[usize]) -> CreateVpcEndpoint {
         let subnets: Vec<_> = subnets.iter().map(|i| self.subnets[*i]).collect();
         interface_endpoint(token, self.consumer, &self.service_name, &subnets)
     }
 
     #[track_caller]
-    fn ask(&mut self, token: &str, subnets: &[usize]) -> VpcEndpointId {
+    pub(super) fn ask(&mut self, token: &str, subnets: &[usize]) -> VpcEndpointId {
         let command = self.asked(token, subnets);
         self.by(CONSUMER).endpoint(command)
     }
 
-    fn answer(&self, ids: &[VpcEndpointId]) -> VpcEndpointConnections {
+    pub(super) fn answer(&self, ids: &[VpcEndpointId]) -> VpcEndpointConnections {
         VpcEndpointConnections {
             service_id: self.service_id,
             vpc_endpoint_ids: ids.into(),
@@ -103,25 +103,25 @@ impl World {
     }
 
     #[track_caller]
-    fn accept(&mut self, id: VpcEndpointId) {
+    pub(super) fn accept(&mut self, id: VpcEndpointId) {
         let command = self.answer(&[id]);
         self.by(PROVIDER)
             .done(Command::AcceptVpcEndpointConnections(command));
     }
 
     #[track_caller]
-    fn reject(&mut self, id: VpcEndpointId) {
+    pub(super) fn reject(&mut self, id: VpcEndpointId) {
         let command = self.answer(&[id]);
         self.by(PROVIDER)
             .done(Command::RejectVpcEndpointConnections(command));
     }
 
-    fn state(&self, id: VpcEndpointId) -> State {
+    pub(super) fn state(&self, id: VpcEndpointId) -> State {
         self.account.state.vpc_endpoint(&id).unwrap().state
     }
 
     /// For each of the endpoint's interfaces: its zone, and the zone of the node that it leads to.
-    fn ways(&self, id: VpcEndpointId) -> Vec<(String, Option<String>)> {
+    pub(super) fn ways(&self, id: VpcEndpointId) -> Vec<(String, Option<String>)> {
         let state = &self.account.state;
         let config = compile(state);
         let interfaces = &state.vpc_endpoint(&id).unwrap().network_interface_ids;
@@ -144,7 +144,7 @@ impl World {
     }
 
     #[track_caller]
-    fn refuses(&mut self, account_id: &str, command: Command, message: &str) {
+    pub(super) fn refuses(&mut self, account_id: &str, command: Command, message: &str) {
         let error = self.by(account_id).refused(command);
         assert_eq!(without_ids(&error.to_string()), message);
     }

@@ -2,6 +2,7 @@
 
 mod connections;
 mod deleted;
+mod endpoint_names;
 mod load_balancing;
 mod made;
 mod owners;

@@ -9,7 +9,7 @@ use crate::dataplane::config::{
 use crate::net::Addr;
 
 /// W1: both VPCs 172.18.0.0/16, both instances 172.18.0.108, both endpoint interfaces pinned.
-fn account() -> Account {
+pub(super) fn account() -> Account {
     let mut account = Account::new();
     let vpcs = ["Vpc1", "Vpc2"].map(|token| account.vpc(token, "172.18.0.0/16"));
     let mut subnets = vec![];

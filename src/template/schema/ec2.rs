@@ -301,7 +301,7 @@ pub(super) const VPC_ENDPOINT: Schema = Schema {
         ("Id", Real),
         ("NetworkInterfaceIds", Real),
         ("CreationTimestamp", Placeholder("")),
-        ("DnsEntries", Later(NAMES)),
+        ("DnsEntries", Real),
     ],
 };
 
