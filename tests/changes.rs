@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use privlink::control::command::*;
 use privlink::control::{
-    ChangeAction, ConnectionEventKind, ControlState, NetworkInterface, Owner, State, TargetGroup,
-    VpcEndpoint, compile, plan,
+    ChangeAction, ConnectionEventKind, ControlState, DnsNameState, NetworkInterface, Owner, State,
+    TargetGroup, VpcEndpoint, compile, plan,
 };
 use privlink::template::{Diagnostics, Options, Source, load, succeed};
 
@@ -391,4 +391,39 @@ fn targets_registered_at_run_time_stay_until_the_template_says_otherwise() {
         all.find(|target| target.port == port).unwrap().idx
     };
     assert_eq!(targets[2].idx, idx(8080), "its flows live on");
+}
+
+/// The provider's service with this private DNS name.
+fn with_name(name: &str) -> (&'static str, String) {
+    let to = format!(
+        "  Service:\n    Metadata: {{privlink: {{PrivateDnsName: {name}}}}}\n    Type: AWS::EC2::VPCEndpointService\n"
+    );
+    ("  Service:\n    Type: AWS::EC2::VPCEndpointService\n", to)
+}
+
+#[test]
+fn a_private_name_stays_verified_while_it_stays() {
+    let mut site = Site::up();
+    let (from, to) = with_name("app.example.com");
+    site.provider(from, &to);
+    assert_eq!(site.apply(), ["~Service PrivateDnsName"]);
+    let service = site.running.vpc_endpoint_services().next().unwrap().clone();
+    let name = service.private_dns_name.unwrap();
+    let record = name.configuration(service.service_id);
+    let state = &mut site.running;
+    assert!(state.verify_private_dns_name(service.service_id, &[record.value]));
+
+    let verified = |site: &Site| {
+        let service = site.running.vpc_endpoint_services().next().unwrap();
+        service.private_dns_name.as_ref().unwrap().state
+    };
+    site.provider("AcceptanceRequired: true", "AcceptanceRequired: false");
+    assert_eq!(site.apply(), ["~Service AcceptanceRequired"]);
+    assert_eq!(verified(&site), DnsNameState::Verified);
+    assert_eq!(site.running.private_dns_look_ups(), []);
+
+    site.provider("app.example.com", "web.example.com");
+    assert_eq!(site.apply(), ["~Service PrivateDnsName"]);
+    assert_eq!(verified(&site), DnsNameState::PendingVerification);
+    assert_eq!(site.running.private_dns_look_ups().len(), 1);
 }

@@ -1,4 +1,4 @@
-//! `privlink events`: what happens to endpoints and targets, as JSON lines.
+//! `privlink events`: what happens to endpoints, targets and private DNS names, as JSON lines.
 
 use std::io::{ErrorKind, Write};
 use std::ops::ControlFlow;
@@ -10,7 +10,7 @@ use clap::Args;
 use super::{Global, client, examples};
 use crate::daemon::StateDir;
 
-/// Print what has happened to endpoints and targets, one JSON object per line
+/// Print what has happened to endpoints, targets and private DNS names, one JSON object per line
 #[derive(Args)]
 #[command(after_help = examples!(
     "sudo privlink events" => "what is remembered, oldest first",

@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub(super) use load_balancing::{services, targets};
+pub(super) use load_balancing::{private_names, services, targets};
 
 use super::output::{self, Column};
 use super::{Global, OutputFormat, client, examples};

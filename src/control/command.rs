@@ -58,6 +58,8 @@ pub enum Command {
     ModifyVpcEndpointServiceConfiguration(ModifyVpcEndpointServiceConfiguration),
     /// Changes who may ask for a service's endpoints.
     ModifyVpcEndpointServicePermissions(ModifyVpcEndpointServicePermissions),
+    /// Has the proof of a service's private DNS name looked for; its provider's.
+    StartVpcEndpointServicePrivateDnsVerification(StartVpcEndpointServicePrivateDnsVerification),
 
     /// Deletes a VPC that nothing is left in but its default group.
     DeleteVpc(VpcId),

@@ -67,6 +67,11 @@ impl DomainName {
         above.is_some_and(|labels| labels.is_empty() || labels.ends_with('.'))
     }
 
+    /// The domain below which a wildcard means all names; of another name the name itself.
+    pub fn base(&self) -> &str {
+        self.0.strip_prefix("*.").unwrap_or(&self.0)
+    }
+
     /// Its labels, from the most specific to the least.
     pub fn labels(&self) -> impl Iterator<Item = &str> {
         self.0.split('.')

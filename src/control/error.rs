@@ -140,6 +140,12 @@ pub enum ControlError {
         what: String,
         wanted: &'static str,
     },
+    #[error("InvalidParameterValue: `{given}` is not a domain name: {why}")]
+    DomainName {
+        property: String,
+        given: String,
+        why: &'static str,
+    },
     #[error("InvalidParameterValue: {given} is listed twice")]
     Repeated { property: String, given: String },
 
@@ -401,6 +407,10 @@ pub enum ControlError {
         zones: Vec<String>,
     },
     #[error(
+        "InvalidParameter: {what} has no private DNS name; give it one with Metadata: privlink: PrivateDnsName"
+    )]
+    NoPrivateDnsName { what: String },
+    #[error(
         "InvalidPrincipal: `{given}` is not a principal; one is *, or an ARN of an account, a user or a role, for \
          example arn:aws:iam::111122223333:root"
     )]
@@ -443,7 +453,8 @@ impl ControlError {
             | Self::DuplicateRule { .. }
             | Self::InUse { .. }
             | Self::State { .. }
-            | Self::NotPermitted { .. } => "",
+            | Self::NotPermitted { .. }
+            | Self::NoPrivateDnsName { .. } => "",
             Self::NotFound { property, .. }
             | Self::Malformed { property, .. }
             | Self::OutOfRange { property, .. }
@@ -451,6 +462,7 @@ impl ControlError {
             | Self::Combination { property, .. }
             | Self::NotYet { property, .. }
             | Self::Repeated { property, .. }
+            | Self::DomainName { property, .. }
             | Self::AddressOutsideSubnet { property, .. }
             | Self::AddressReserved { property, .. }
             | Self::AddressTaken { property, .. }

@@ -20,6 +20,7 @@ mod plan;
 mod state;
 mod store;
 mod successor;
+pub mod verification;
 
 pub use command::{Command, Created};
 pub use compile::compile;
@@ -30,6 +31,7 @@ pub use lifecycle::{ServiceState, State};
 pub use model::*;
 pub use plan::{Change, ChangeAction, PropertyChange, plan};
 pub use state::ControlState;
+pub use verification::DnsNameState;
 
 #[cfg(test)]
 mod tests;

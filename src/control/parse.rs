@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 
 use ipnet::{Ipv4Net, Ipv6Net};
 
+use super::DomainName;
 use super::error::ControlError;
 
 fn malformed(
@@ -82,65 +83,24 @@ pub(super) fn lattice_name(given: &str, reserved: &'static str) -> Result<(), Co
     }
 }
 
-/// A domain name of at least two labels (RFC 1034, and underscores), in lower case and without the dot at its end.
-pub(super) fn domain_name(property: &str, given: &str) -> Result<String, ControlError> {
-    let name = given.strip_suffix('.').unwrap_or(given);
-    let is_label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
-    };
-    match name.len() <= 253 && name.contains('.') && name.split('.').all(is_label) {
-        true => Ok(name.to_ascii_lowercase()),
-        false => Err(malformed(
-            property,
-            given,
-            "a domain name of at least two labels, each of 1 to 63 letters, digits and inner hyphens",
-            "db.example.com",
-        )),
-    }
+/// A name that others may resolve: a domain, or `*.` and a domain for all names below it. Without a domain above it nobody could
+/// prove whose it is.
+pub(super) fn domain_name(property: &str, given: &str) -> Result<DomainName, ControlError> {
+    let name = DomainName::parse_owner(given).and_then(|name| {
+        let domain = name.labels().filter(|label| *label != "*");
+        match domain.count() {
+            1 => Err("it has one label only; one looks like db.example.com"),
+            _ => Ok(name),
+        }
+    });
+    name.map_err(|why| ControlError::DomainName {
+        property: property.to_owned(),
+        given: given.to_owned(),
+        why,
+    })
 }
 
 /// The property of one element of a list.
 pub(super) fn item(list: &str, index: usize) -> String {
     format!("{list}.{index}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_domain_name_is_lower_case_and_without_the_last_dot() {
-        for (given, name) in [
-            ("db.example.com", "db.example.com"),
-            ("DB.Example.COM.", "db.example.com"),
-            ("_a1-b.xn--mnchen-3ya.de", "_a1-b.xn--mnchen-3ya.de"),
-        ] {
-            assert_eq!(domain_name("Name", given).unwrap(), name);
-        }
-        let long_label = format!("{}.com", "a".repeat(64));
-        let long_name = format!("{}com", "abcdefg.".repeat(32));
-        for wrong in [
-            "",
-            ".",
-            "com",
-            "com.",
-            "a..com",
-            ".a.com",
-            "-a.com",
-            "a-.com",
-            "a b.com",
-            "*.example.com",
-            "m\u{fc}nchen.de",
-            &long_label,
-            &long_name,
-        ] {
-            let error = domain_name("Name", wrong).unwrap_err();
-            assert_eq!(error.property(), "Name", "{wrong}");
-        }
-    }
 }

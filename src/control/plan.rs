@@ -285,7 +285,9 @@ impl Compared for TargetGroup {
 
 impl Compared for VpcEndpointService {
     fn more(&self) -> Vec<(&'static str, Value)> {
+        let private_dns_name = self.private_dns_name.as_ref();
         vec![
+            ("PrivateDnsName", json!(private_dns_name.map(|n| &n.name))),
             ("NetworkLoadBalancers", texts(&self.load_balancers)),
             ("AllowedPrincipals", texts(&self.allowed_principals)),
         ]

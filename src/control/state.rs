@@ -40,6 +40,8 @@ pub struct ControlState {
     pub(super) now: Duration,
     /// What has happened to endpoints, until somebody asks.
     pub(super) events: Vec<ConnectionEvent>,
+    /// What has happened to private DNS names, likewise.
+    pub(super) private_dns_events: Vec<PrivateDnsNameEvent>,
     /// While it is being made as the successor of another: what that one had.
     pub(super) predecessor: Predecessor,
 }
@@ -84,6 +86,7 @@ impl ControlState {
             target_group_names: HashMap::new(),
             now: Duration::ZERO,
             events: Vec::new(),
+            private_dns_events: Vec::new(),
             predecessor: Predecessor::default(),
         }
     }
@@ -183,6 +186,7 @@ commands! {
         ModifyVpcEndpoint => modify_vpc_endpoint: VpcEndpoint;
         ModifyVpcEndpointServiceConfiguration => modify_vpc_endpoint_service: VpcEndpointService;
         ModifyVpcEndpointServicePermissions => modify_vpc_endpoint_service_permissions: VpcEndpointService;
+        StartVpcEndpointServicePrivateDnsVerification => start_private_dns_verification: VpcEndpointService;
     }
     deletes {
         DeleteVpc => delete_vpc: Vpc;

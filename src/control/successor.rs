@@ -121,6 +121,7 @@ impl ControlState {
     ) -> Result<(), ControlErrors> {
         self.delete_again(running, base, renews);
         self.register_again(running, base);
+        self.carry_private_dns_names(running);
         self.carry_endpoints(running)?;
         let Indices {
             vpcs,

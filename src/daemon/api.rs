@@ -51,6 +51,7 @@ const MAX_BODY: usize = 64 << 20;
 /// |---|---|---|
 /// | `POST /v1/apply` | [`view::Apply`] | [`view::Plan`] |
 /// | `POST /v1/vpc-endpoints/accept`, `reject`, `delete` | [`view::VpcEndpointIds`] | list of [`view::VpcEndpoint`] |
+/// | `POST /v1/vpc-endpoint-services/start-private-dns-verification` | [`view::StartPrivateDnsVerification`] | [`view::VpcEndpointService`] |
 /// | `POST /v1/target-groups/register-targets`, `deregister-targets` | [`view::Targets`] | [`view::TargetGroup`] |
 ///
 /// Anything else, and whatever is refused, is an error status with a [`view::Error`].
@@ -106,6 +107,10 @@ pub fn router(live: Arc<Live>) -> Router {
         .route("/v1/vpc-endpoints/reject", answer(Verb::Reject))
         .route("/v1/vpc-endpoints/delete", answer(Verb::Delete))
         .route(
+            "/v1/vpc-endpoint-services/start-private-dns-verification",
+            post(start_private_dns_verification),
+        )
+        .route(
             "/v1/target-groups/register-targets",
             register(Registration::Register),
         )
@@ -154,6 +159,16 @@ fn answer(verb: Verb) -> MethodRouter<Asked> {
             asked.change(move |live| live.answer(verb, &names)).await
         },
     )
+}
+
+async fn start_private_dns_verification(
+    State(asked): State<Asked>,
+    body: Asking<view::StartPrivateDnsVerification>,
+) -> Result<Json<view::VpcEndpointService>, Refusal> {
+    let name = understood(body)?.service_id;
+    asked
+        .change(move |live| live.start_private_dns_verification(&name))
+        .await
 }
 
 fn register(registration: Registration) -> MethodRouter<Asked> {

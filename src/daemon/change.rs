@@ -10,8 +10,11 @@ use super::refusal::Refusal;
 use super::tell::tell;
 use super::view::{self, Plan};
 use super::{TemplateFile, Templates, resolve};
-use crate::control::command::{DeregisterTargets, RegisterTargets, VpcEndpointConnections};
-use crate::control::id::{Id, TargetGroupId, VpcEndpointId};
+use crate::control::command::{
+    DeregisterTargets, RegisterTargets, StartVpcEndpointServicePrivateDnsVerification,
+    VpcEndpointConnections,
+};
+use crate::control::id::{Id, TargetGroupId, VpcEndpointId, VpcEndpointServiceId};
 use crate::control::{ChangeAction, Command, ControlState, Owner, VpcEndpoint, plan};
 use crate::template::Stacks;
 
@@ -149,6 +152,26 @@ impl Live {
         found.ok_or_else(|| Refusal::Unknown(TargetGroupId::NOT_FOUND, "it is gone".to_owned()))
     }
 
+    /// Has the proof of a service's private DNS name looked for; the service, as it is then.
+    pub fn start_private_dns_verification(
+        &self,
+        name: &str,
+    ) -> Result<view::VpcEndpointService, Refusal> {
+        let mut id = String::new();
+        self.execute(|state| {
+            let service_id = resolve::vpc_endpoint_service(state, name)?.service_id;
+            id = service_id.to_string();
+            let command = StartVpcEndpointServicePrivateDnsVerification { service_id };
+            let command = Command::StartVpcEndpointServicePrivateDnsVerification(command);
+            Ok(vec![(owner(state, service_id)?, command)])
+        })?;
+        let services = self.fabric().vpc_endpoint_services();
+        let found = services.into_iter().find(|found| found.service_id == id);
+        found.ok_or_else(|| {
+            Refusal::Unknown(VpcEndpointServiceId::NOT_FOUND, "it is gone".to_owned())
+        })
+    }
+
     /// Time has passed: requests expire, targets have drained.
     pub fn tick(&self) -> Result<(), Refusal> {
         self.execute(|_| Ok(Vec::new()))
@@ -168,13 +191,21 @@ impl Live {
                 next.execute(command)?;
             }
             next.act_as(operator);
-            let stacks = Stacks {
-                state: next,
-                list: running.stacks.clone(),
-            };
-            let wanted = None;
-            Ok(((), Some(Next { wanted, stacks })))
+            Ok(((), Some(running.with(next))))
         })
+    }
+}
+
+impl Running {
+    /// The same templates, and what has become of them since.
+    pub fn with(&self, state: ControlState) -> Next {
+        Next {
+            wanted: None,
+            stacks: Stacks {
+                state,
+                list: self.stacks.clone(),
+            },
+        }
     }
 }
 

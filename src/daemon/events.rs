@@ -1,4 +1,4 @@
-//! What happened to endpoints and targets, for whoever wants to know: remembered for a while, and told to those who follow.
+//! What happened to endpoints, targets and private DNS names, for whoever wants to know: remembered for a while, and told to those who follow.
 //!
 //! Invariants: a reader sees events in their order, and is told how many it has missed if it was too slow; nobody waits for it.
 
@@ -9,8 +9,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::view::{Connection, Event, Happening, TargetHealthChange};
-use crate::control::{ConnectionEvent, ConnectionEventKind, ControlState, State};
+use super::view::{Connection, Event, Happening, PrivateDnsNameChange, TargetHealthChange};
+use crate::control::{
+    ConnectionEvent, ConnectionEventKind, ControlState, PrivateDnsNameEvent, State,
+};
 use crate::dataplane::TargetHealthView;
 
 /// How many events are remembered.
@@ -137,6 +139,20 @@ pub fn describe(event: &ConnectionEvent, before: &ControlState, after: &ControlS
         ConnectionEventKind::Expire => Happening::Expire(connection),
         ConnectionEventKind::Modify => Happening::Modify(connection),
     }
+}
+
+/// What has become of the proof of a private DNS name, with the names of what it is about; `None`: it is gone.
+pub fn private_dns_name(event: &PrivateDnsNameEvent, state: &ControlState) -> Option<Happening> {
+    let service = state.vpc_endpoint_service(&event.service_id)?;
+    let owner = state.owner_of(event.service_id);
+    Some(Happening::PrivateDnsName(PrivateDnsNameChange {
+        stack: owner.and_then(|o| o.stack()).unwrap_or_default().into(),
+        logical_id: service.client_token.clone(),
+        service_id: event.service_id.to_string(),
+        service_name: service.service_name.clone(),
+        private_dns_name: service.private_dns_name.as_ref()?.name.to_string(),
+        state: event.state.name().into(),
+    }))
 }
 
 /// What a node has found of a target, with the names of both; `None`: the target is gone.

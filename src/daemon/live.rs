@@ -34,7 +34,7 @@ pub struct Live {
     fabric: ArcSwap<Fabric>,
     /// Whoever has it is the only one who changes anything.
     running: Mutex<Running>,
-    /// What has happened to endpoints and targets.
+    /// What has happened to endpoints, targets and private DNS names.
     pub events: Arc<Events>,
     /// When time alone will change something, since the UNIX epoch.
     pub deadline: watch::Sender<Option<Duration>>,
@@ -142,6 +142,7 @@ impl Live {
             let machine = running.machine.as_mut().ok_or(Refusal::Stopping)?;
             let deadline = next.stacks.state.advance(since_epoch());
             let happened = next.stacks.state.take_events();
+            let names = next.stacks.state.take_private_dns_events();
             let list = next.stacks.list.clone();
             let after = machine
                 .commit(&self.fabric, next.stacks, next.wanted.is_some())
@@ -153,7 +154,9 @@ impl Live {
             self.deadline.send_replace(deadline);
             let told = happened.iter();
             let told = told.map(|event| events::describe(event, &before.state, &after.state));
-            self.events.tell(told);
+            let names = names.iter();
+            let names = names.filter_map(|event| events::private_dns_name(event, &after.state));
+            self.events.tell(told.chain(names));
         }
         Ok(answer)
     }

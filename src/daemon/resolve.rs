@@ -6,8 +6,10 @@ use axum::http::StatusCode;
 
 use super::refusal::Refusal;
 use super::view;
-use crate::control::id::{Id, InstanceId, TargetGroupId, VpcEndpointId};
-use crate::control::{ControlState, TargetGroup, TargetType, VpcEndpoint, command};
+use crate::control::id::{Id, InstanceId, TargetGroupId, VpcEndpointId, VpcEndpointServiceId};
+use crate::control::{
+    ControlState, TargetGroup, TargetType, VpcEndpoint, VpcEndpointService, command,
+};
 use crate::template::nearest;
 
 /// Something that a name may mean.
@@ -56,6 +58,19 @@ pub fn vpc_endpoint<'a>(state: &'a ControlState, name: &str) -> Result<&'a VpcEn
         )
     });
     find::<VpcEndpointId, _>(name, candidates.collect(), "privlink endpoints list")
+}
+
+/// The endpoint service that `name` means.
+pub fn vpc_endpoint_service<'a>(
+    state: &'a ControlState,
+    name: &str,
+) -> Result<&'a VpcEndpointService, Refusal> {
+    let candidates = state.vpc_endpoint_services().map(|service| {
+        let id = service.service_id;
+        let names = vec![id.to_string(), service.service_name.clone()];
+        Candidate::new(state, id, &service.client_token, names, service)
+    });
+    find::<VpcEndpointServiceId, _>(name, candidates.collect(), "privlink services list")
 }
 
 /// The target group that `name` means.

@@ -196,10 +196,29 @@ pub struct VpcEndpointService {
     pub allowed_principals: Vec<String>,
     /// Its load balancers' names in the template.
     pub load_balancers: Vec<String>,
+    /// By which consumers' endpoints may answer, once it is verified: `db.example.com`, `*.example.com`.
+    pub private_dns_name: Option<String>,
+    /// What proves that its domain is the provider's.
+    pub private_dns_name_configuration: Option<PrivateDnsNameConfiguration>,
     /// How many endpoints lead to it, whatever their states.
     pub endpoints: usize,
     /// Through how many of them traffic passes.
     pub available_endpoints: usize,
+}
+
+/// The DNS record that proves whose the domain of a private DNS name is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct PrivateDnsNameConfiguration {
+    /// The record's name: `_<token>.example.com`.
+    pub name: String,
+    /// `TXT`
+    #[serde(rename = "Type")]
+    pub record_type: String,
+    /// What it says: `vpce:<token>`.
+    pub value: String,
+    /// `pendingVerification`, `verified` or `failed`.
+    pub state: String,
 }
 
 /// `GET /v1/load-balancers`.

@@ -18,7 +18,7 @@ pub(in crate::cli) fn services(rows: &[VpcEndpointService], stacks: bool) -> Str
         Column::Right("AVAILABLE"),
         Column::Left("PRINCIPALS"),
     ];
-    let rows = rows.iter().map(|service| {
+    let services = rows.iter().map(|service| {
         let acceptance = match service.acceptance_required {
             true => "required",
             false => "automatic",
@@ -36,7 +36,38 @@ pub(in crate::cli) fn services(rows: &[VpcEndpointService], stacks: bool) -> Str
         ];
         (&service.stack, row)
     });
-    output::stack_table(columns, rows, stacks)
+    let services = output::stack_table(columns, services, stacks);
+    match private_names(rows, stacks) {
+        none if none.is_empty() => services,
+        names => format!("{services}\n{names}"),
+    }
+}
+
+/// A row per private DNS name, with the record that proves whose it is; nothing where there are none.
+pub(in crate::cli) fn private_names(rows: &[VpcEndpointService], stacks: bool) -> String {
+    let names = rows.iter().filter_map(|service| {
+        let record = service.private_dns_name_configuration.as_ref()?;
+        let row = vec![
+            service.logical_id.clone(),
+            service.private_dns_name.clone()?,
+            record.state.clone(),
+            format!("{} {}", record.record_type, record.name),
+            record.value.clone(),
+        ];
+        Some((&service.stack, row))
+    });
+    let names: Vec<_> = names.collect();
+    if names.is_empty() {
+        return String::new();
+    }
+    let columns = vec![
+        Column::Left("SERVICE"),
+        Column::Left("PRIVATE DNS NAME"),
+        Column::Left("STATE"),
+        Column::Left("PROVED BY"),
+        Column::Left("VALUE"),
+    ];
+    output::stack_table(columns, names, stacks)
 }
 
 pub(super) fn load_balancers(rows: &[LoadBalancer], stacks: bool) -> String {

@@ -61,6 +61,8 @@ pub struct CreateVpcEndpointServiceConfiguration {
     /// Beyond AWS, which does not publish it: seconds after which a request that nobody has accepted expires.
     /// Default: 7 days.
     pub acceptance_timeout: Option<i64>,
+    /// By which consumers' endpoints may answer, once it is verified: `db.example.com` or `*.example.com`.
+    pub private_dns_name: Option<String>,
     /// `Name` and others.
     pub tags: Tags,
 }
@@ -88,6 +90,13 @@ pub struct ModifyVpcEndpointServicePermissions {
     pub add_allowed_principals: Vec<String>,
     /// As listed before.
     pub remove_allowed_principals: Vec<String>,
+}
+
+/// Says that the TXT record is there that proves whose the domain of a service's private DNS name is; its provider's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StartVpcEndpointServicePrivateDnsVerification {
+    /// Which.
+    pub service_id: VpcEndpointServiceId,
 }
 
 /// `AcceptVpcEndpointConnections` and `RejectVpcEndpointConnections`: the provider's answer to endpoints of its service.

@@ -7,6 +7,7 @@ mod instance;
 mod listener;
 mod load_balancer;
 mod network_interface;
+mod private_dns_name;
 mod resource_configuration;
 mod resource_gateway;
 mod security_group;
@@ -26,6 +27,7 @@ pub use instance::Instance;
 pub use listener::Listener;
 pub use load_balancer::LoadBalancer;
 pub use network_interface::{Attachment, NetworkInterface};
+pub use private_dns_name::{PrivateDnsName, PrivateDnsNameConfiguration, PrivateDnsNameEvent};
 pub use resource_configuration::{ResourceConfiguration, ResourceConfigurationStatus};
 pub use resource_gateway::{ResourceGateway, ResourceGatewayStatus};
 pub use security_group::{

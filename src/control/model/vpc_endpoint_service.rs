@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{LoadBalancer, NetworkInterface, Principal, Tags, VpcEndpoint};
+use super::{LoadBalancer, NetworkInterface, Principal, PrivateDnsName, Tags, VpcEndpoint};
 use crate::control::checks::{All, each};
 use crate::control::command::{
     CreateVpcEndpointServiceConfiguration, ModifyVpcEndpointServiceConfiguration,
@@ -35,6 +35,9 @@ pub struct VpcEndpointService {
     /// Who may ask for endpoints, beside its own account.
     #[serde(skip)]
     pub allowed_principals: Vec<Principal>,
+    /// By which consumers' endpoints may answer, once it is verified.
+    #[serde(skip)]
+    pub private_dns_name: Option<PrivateDnsName>,
     /// `Name` and others.
     pub tags: Tags,
     /// What its creator called it; the logical id.
@@ -43,6 +46,7 @@ pub struct VpcEndpointService {
 }
 
 const LOAD_BALANCERS: &str = "NetworkLoadBalancerArns";
+const PRIVATE_NAME: &str = "Metadata.privlink.PrivateDnsName";
 const TIMEOUT: &str = "Metadata.privlink.AcceptanceTimeout";
 /// AWS does not publish its own.
 const ACCEPTANCE_TIMEOUT: i64 = 7 * 24 * 3600;
@@ -53,8 +57,12 @@ impl ControlState {
         command: CreateVpcEndpointServiceConfiguration,
     ) -> Result<VpcEndpointServiceId, ControlErrors> {
         self.fresh::<VpcEndpointServiceId>(&command.client_token)?;
-        let (load_balancers, timeout) = (
+        let given = command.private_dns_name.as_deref();
+        let (load_balancers, private_dns_name, timeout) = (
             self.own_load_balancers(&command.network_load_balancer_arns, LOAD_BALANCERS),
+            given
+                .map(|given| PrivateDnsName::parse(PRIVATE_NAME, given))
+                .transpose(),
             parse::number(
                 TIMEOUT,
                 command.acceptance_timeout.unwrap_or(ACCEPTANCE_TIMEOUT),
@@ -80,6 +88,7 @@ impl ControlState {
             acceptance_timeout: Duration::from_secs(timeout),
             load_balancers,
             allowed_principals: Vec::new(),
+            private_dns_name,
             tags: command.tags,
             client_token: command.client_token,
         };

@@ -6,6 +6,7 @@ mod endpoint_names;
 mod load_balancing;
 mod made;
 mod owners;
+mod private_names;
 mod refused;
 mod scale;
 mod w1;

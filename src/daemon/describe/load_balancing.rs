@@ -59,6 +59,7 @@ impl Fabric {
         endpoints.retain(|endpoint| endpoint.state.passes());
         let load_balancers = service.load_balancers.iter();
         let load_balancers = load_balancers.filter_map(|id| self.state.load_balancer(id));
+        let name = service.private_dns_name.as_ref();
         let (stack, owner_id) = self.stack_and_account(service.service_id);
         view::VpcEndpointService {
             logical_id: service.client_token.clone(),
@@ -74,6 +75,16 @@ impl Fabric {
                 .map(ToString::to_string)
                 .collect(),
             load_balancers: load_balancers.map(|lb| lb.client_token.clone()).collect(),
+            private_dns_name: name.map(|name| name.name.to_string()),
+            private_dns_name_configuration: name.map(|name| {
+                let configuration = name.configuration(service.service_id);
+                view::PrivateDnsNameConfiguration {
+                    name: configuration.name,
+                    record_type: "TXT".into(),
+                    value: configuration.value,
+                    state: configuration.state.name().into(),
+                }
+            }),
             endpoints: count,
             available_endpoints: endpoints.len(),
         }

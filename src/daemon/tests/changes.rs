@@ -314,6 +314,74 @@ fn an_endpoint_is_accepted_rejected_and_deleted_and_each_is_an_event() {
 }
 
 #[test]
+fn a_private_name_is_verified_and_each_state_is_an_event() {
+    let site = Site::up();
+    let named = "\n    Metadata: {privlink: {PrivateDnsName: app.example.com}}\n    Type: AWS::EC2::VPCEndpointService\n    \
+                 Properties: {NetworkLoadBalancerArns: [!Ref Balancer]}\n";
+    let unnamed = " {Type: AWS::EC2::VPCEndpointService, Properties: {NetworkLoadBalancerArns: [!Ref Balancer]}}\n";
+    let text = PROVIDER.replace(unnamed, named);
+    let changes = site.apply("provider.yaml", &text, json!([]), false);
+    assert_eq!(changes, ["~Service PrivateDnsName"]);
+    let services = || site.get("/v1/vpc-endpoint-services")[0].clone();
+    assert_eq!(services()["PrivateDnsName"], "app.example.com");
+    let record = services()["PrivateDnsNameConfiguration"].clone();
+    assert_eq!(record["Type"], "TXT");
+    assert_eq!(record["State"], "pendingVerification");
+
+    // What the daemon's look-ups would do.
+    let answer = |texts: &[String]| {
+        site.live
+            .change(|running, fabric| {
+                let mut state = fabric.state.clone();
+                let (service_id, name) = state.private_dns_look_ups().remove(0);
+                assert_eq!(record["Name"], name);
+                assert!(state.verify_private_dns_name(service_id, texts));
+                Ok(((), Some(running.with(state))))
+            })
+            .unwrap();
+    };
+    let verify = |name: &str| {
+        let path = "/v1/vpc-endpoint-services/start-private-dns-verification";
+        site.post(path, json!({ "ServiceId": name }))
+    };
+    answer(&[]);
+    for texts in [vec![], vec![record["Value"].as_str().unwrap().to_owned()]] {
+        let (status, service) = verify("provider:Service");
+        let state = &service["PrivateDnsNameConfiguration"]["State"];
+        assert_eq!((status, state), (200, &json!("pendingVerification")));
+        answer(&texts);
+    }
+    // An apply that does not concern it leaves it verified.
+    site.apply("provider.yaml", &(text + " "), json!([]), false);
+    assert_eq!(
+        services()["PrivateDnsNameConfiguration"]["State"],
+        "verified"
+    );
+    let events = ask_live(&site.live, "GET /v1/events", None).1;
+    let names = events.iter().filter(|e| e["Event"] == "PrivateDnsName");
+    let states: Vec<_> = names.map(|e| (&e["LogicalId"], &e["State"])).collect();
+    let expected =
+        ["failed", "pendingVerification", "verified"].map(|s| (json!("Service"), json!(s)));
+    assert!(
+        states
+            .into_iter()
+            .eq(expected.iter().map(|(id, s)| (id, s))),
+        "{events:?}"
+    );
+
+    let (status, error) = verify("Servise");
+    assert_eq!(
+        (status, &error["Message"]),
+        (
+            404,
+            &json!(
+                "InvalidVpcEndpointServiceId.NotFound: there is no VPC endpoint service `Servise`; did you mean Service?"
+            )
+        )
+    );
+}
+
+#[test]
 fn what_cannot_be_done_is_refused_with_the_reason_and_the_way_on() {
     let site = Site::up();
     let id = site.get("/v1/vpc-endpoints")[0]["VpcEndpointId"]

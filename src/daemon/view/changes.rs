@@ -86,6 +86,14 @@ pub struct VpcEndpointIds {
     pub vpc_endpoint_ids: Vec<String>,
 }
 
+/// Body of `POST /v1/vpc-endpoint-services/start-private-dns-verification`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub struct StartPrivateDnsVerification {
+    /// `vpce-svc-...`, the service's name, its logical id, or `STACK:LOGICAL-ID`.
+    pub service_id: String,
+}
+
 /// Body of `POST /v1/target-groups/register-targets` and `deregister-targets`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
@@ -172,6 +180,8 @@ pub enum Happening {
     Modify(Connection),
     /// Beyond AWS: a load balancer's node has found that a target's health has changed, or the reason for it.
     TargetHealth(TargetHealthChange),
+    /// Beyond AWS: the state of a service's private DNS name has changed.
+    PrivateDnsName(PrivateDnsNameChange),
     /// The reader was too slow, and these are forgotten.
     #[serde(rename_all = "PascalCase")]
     Missed {
@@ -204,6 +214,24 @@ pub struct TargetHealthChange {
     pub reason: Option<String>,
     /// The reason in a sentence.
     pub description: Option<String>,
+}
+
+/// What has become of the proof of a private DNS name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct PrivateDnsNameChange {
+    /// The provider's stack.
+    pub stack: String,
+    /// The service's name in the template.
+    pub logical_id: String,
+    /// `vpce-svc-...`
+    pub service_id: String,
+    /// `com.amazonaws.vpce.<region>.vpce-svc-...`
+    pub service_name: String,
+    /// The name.
+    pub private_dns_name: String,
+    /// `pendingVerification`, `verified` or `failed`.
+    pub state: String,
 }
 
 /// The endpoint that something happened to.

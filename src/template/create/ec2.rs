@@ -241,6 +241,7 @@ impl<'a> Creation<'a, '_> {
             network_load_balancer_arns: self.ids(place, "NetworkLoadBalancerArns")?,
             acceptance_required: boolean(place, "AcceptanceRequired"),
             acceptance_timeout: privlink.and_then(|p| integer(p, "AcceptanceTimeout")),
+            private_dns_name: self.privlink_text("PrivateDnsName"),
             tags: tags(place),
         })
     }

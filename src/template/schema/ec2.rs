@@ -328,7 +328,10 @@ pub(super) const VPC_ENDPOINT_SERVICE: Schema = Schema {
         ),
         read_only("ServiceId"),
     ],
-    privlink: &[optional("AcceptanceTimeout", Integer)],
+    privlink: &[
+        optional("AcceptanceTimeout", Integer),
+        optional("PrivateDnsName", Text),
+    ],
     attributes: &[("ServiceId", Real)],
 };
 
