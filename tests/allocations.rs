@@ -3,7 +3,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use privlink::dataplane::config::{Destination, Protocols, Role};
+use privlink::dataplane::config::{Destination, Protocols, ResourceTarget, Role};
 use privlink::dataplane::{DropReason, EniIdx, Verdict};
 use privlink::net::{Addr, Segment, VnetHeader};
 use privlink::sim::{
@@ -223,7 +223,7 @@ fn refusals() -> [Refusal; 5] {
         }),
         (PortNotOffered, |topology| topology.resource().ports.clear()),
         (NoTarget, |topology| {
-            topology.resource().target = Addr::v4([172, 18, 9, 9]);
+            topology.resource().target = ResourceTarget::Address(Addr::v4([172, 18, 9, 9]));
         }),
     ]
 }

@@ -57,6 +57,7 @@ const LAYERS: &[Layer] = &[
             "crossbeam-utils",
             "etherparse",
             "foldhash",
+            "hickory-proto",
             "ipnet",
             "parking_lot",
             "rand_chacha",
@@ -105,7 +106,7 @@ const LAYERS: &[Layer] = &[
     Layer {
         name: "control/compile",
         knows: &["control", "net::Addr", "dataplane"],
-        packages: Some(&["ipnet", "thiserror", "tracing"]),
+        packages: Some(&["hickory-proto", "ipnet", "thiserror", "tracing"]),
         not_std: WORLD,
     },
     Layer {

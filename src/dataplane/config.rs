@@ -1,11 +1,15 @@
-//! What control tells the data plane: dense indices and values, no names and, but for what PROXY headers give, no AWS ids.
+//! What control tells the data plane: dense indices and values; no names but those that resolvers answer, and ids of AWS's
+//! only where packets carry them.
 //!
 //! `control::compile` makes it, [`Dataplane::apply`](super::Dataplane::apply) turns it into the snapshot that packets see.
 
 mod load_balancer;
+mod names;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use hickory_proto::rr::Name;
 use ipnet::IpNet;
 
 use super::idx::{Idx, Table};
@@ -16,6 +20,7 @@ pub use load_balancer::{
     HealthCheck, HealthCheckProtocol, Listener, ListenerProtocol, LoadBalancer, Target,
     TargetGroup, Zone,
 };
+pub use names::{DnsZone, EndpointAddress, Origin, RecordData, RecordSet, Resolver, View};
 
 /// Index of a [`Vpc`].
 pub type VpcIdx = Idx<Vpc>;
@@ -55,6 +60,8 @@ pub struct DataplaneConfig {
     pub target_groups: Table<TargetGroup>,
     /// Every target of theirs.
     pub targets: Table<Target>,
+    /// The zones that everybody sees: endpoints' own names.
+    pub public_zones: Vec<Arc<DnsZone>>,
 }
 
 /// A VPC: an address space of its own.
@@ -62,6 +69,8 @@ pub struct DataplaneConfig {
 pub struct Vpc {
     /// The implicit `local` route covers these.
     pub cidrs: Vec<IpNet>,
+    /// `None` without DNS support.
+    pub resolver: Option<Resolver>,
 }
 
 /// An elastic network interface.
@@ -131,8 +140,8 @@ impl Destination {
 /// What a resource configuration of type SINGLE defines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resource {
-    /// The target's address in the gateway's VPC.
-    pub target: Addr,
+    /// Where it is in the gateway's VPC.
+    pub target: ResourceTarget,
     /// The ports that are offered, for TCP and UDP.
     pub ports: Vec<PortRange>,
     /// The protocols that are offered.
@@ -141,6 +150,22 @@ pub struct Resource {
     pub idle_timeout: Option<Duration>,
     /// Does a TCP connection begin with a PROXY header, version 2?
     pub proxy_protocol: bool,
+}
+
+/// Where a resource is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ResourceTarget {
+    /// At this address.
+    Address(Addr),
+    /// Wherever its name leads, as long as the answers' TTLs say.
+    Name {
+        /// Its domain name, fully qualified.
+        name: Name,
+        /// Whose view of names it is looked up in.
+        view: View,
+        /// The ranges that its addresses may be of: others are not used, whoever has answered them.
+        allowed: Vec<IpNet>,
+    },
 }
 
 /// The transport protocols that a resource offers.

@@ -1,7 +1,7 @@
 //! The questions that a first packet is asked, in the pipeline's order. Each is a plain function of the snapshot.
 
 use super::balance::{Listener, Node};
-use super::config::{Destination, EniIdx, Resource, Role};
+use super::config::{Destination, EniIdx, Resource, ResourceTarget, Role};
 use super::dropped::Dropped;
 use super::eni::Eni;
 use super::flow::{Claim, FlowKey};
@@ -192,7 +192,12 @@ impl Snapshot {
     ) -> Result<Target<'_>, Dropped> {
         let gateway = provider.gateway;
         let (address, port) = match provider.offer {
-            Offer::Resource(resource) => (resource.target, headers.tuple.dst_port),
+            Offer::Resource(resource) => match resource.target {
+                ResourceTarget::Address(address) => (address, headers.tuple.dst_port),
+                ResourceTarget::Name { .. } => {
+                    return Err(Dropped::at(gateway.idx, DropReason::NoTarget));
+                }
+            },
             Offer::Listener(node, listener) => self
                 .balancers
                 .select(node, listener, source, headers)
@@ -245,7 +250,10 @@ impl Offer<'_> {
     /// Does it lead to this address, and, if it has one of its own there, port?
     pub(super) fn leads_to(&self, address: Addr, port: u16) -> bool {
         match self {
-            Self::Resource(resource) => resource.target == address,
+            Self::Resource(resource) => match resource.target {
+                ResourceTarget::Address(target) => target == address,
+                ResourceTarget::Name { .. } => false,
+            },
             Self::Listener(node, listener) => node.keeps(listener, address, port),
         }
     }

@@ -2,7 +2,8 @@
 
 use crate::dataplane::config::{
     DataplaneConfig, Destination, EndpointId, EniIdx, GroupIdx, Interface, Peer, PortRange,
-    Protocols, Resource, ResourceIdx, Role, Rule, SecurityGroup, Traffic, Vpc, VpcIdx,
+    Protocols, Resource, ResourceIdx, ResourceTarget, Role, Rule, SecurityGroup, Traffic, Vpc,
+    VpcIdx,
 };
 use crate::net::Addr;
 
@@ -68,6 +69,7 @@ impl Topology {
                 vpc,
                 Vpc {
                     cidrs: vec!["172.18.0.0/16".parse().unwrap()],
+                    resolver: None,
                 },
             );
         }
@@ -97,7 +99,7 @@ impl Topology {
         config.resources.insert(
             Self::RESOURCE,
             Resource {
-                target: Addr::v4(Self::EC2_ADDRESS),
+                target: ResourceTarget::Address(Addr::v4(Self::EC2_ADDRESS)),
                 ports: vec![PortRange {
                     first: 1,
                     last: 65535,

@@ -153,6 +153,7 @@ fn config() -> DataplaneConfig {
         vpc,
         Vpc {
             cidrs: vec!["172.18.0.0/16".parse().expect("a CIDR")],
+            resolver: None,
         },
     );
     config.groups.insert(

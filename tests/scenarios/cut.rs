@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
-use privlink::dataplane::config::{Destination, PortRange, Protocols, Role};
+use privlink::dataplane::config::{Destination, PortRange, Protocols, ResourceTarget, Role};
 use privlink::dataplane::{Dataplane, DropReason, EniIdx, Instant, Settings, Transmit, Verdict};
 use privlink::net::{Addr, FiveTuple, Segment, Transport};
 use privlink::sim::{SimPacket, Topology, World, any_from, tcp, udp};
@@ -115,7 +115,10 @@ fn what_a_flow_leads_through_takes_it_along_and_both_sides_take_the_reset() {
             DropReason::NoTarget,
         ),
         (
-            |topology| topology.resource().target = Addr::v4(Topology::NEIGHBOUR_ADDRESS),
+            |topology| {
+                topology.resource().target =
+                    ResourceTarget::Address(Addr::v4(Topology::NEIGHBOUR_ADDRESS))
+            },
             DropReason::NoFlow,
         ),
         (

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use privlink::dataplane::config::{Destination, PortRange, Protocols, Role};
+use privlink::dataplane::config::{Destination, PortRange, Protocols, ResourceTarget, Role};
 use privlink::dataplane::{DropReason, Settings, Verdict};
 use privlink::net::Addr;
 use privlink::sim::{Topology, World, any_from, echo_reply, echo_request, tcp, udp};
@@ -445,7 +445,7 @@ fn a_gateway_leads_to_instances_only() {
         [10, 0, 0, 1],
     ] {
         let mut topology = Topology::w1();
-        topology.resource().target = Addr::v4(target);
+        topology.resource().target = ResourceTarget::Address(Addr::v4(target));
         let mut world = World::new(&topology);
         world.refuse(A, &tcp((EC2, 1), (ENDPOINT, 80)), DropReason::NoTarget);
         assert_eq!(
@@ -462,7 +462,7 @@ fn consumer_and_provider_may_be_the_same_vpc() {
         topology.interface(eni).vpc = Topology::CONSUMER_VPC;
     }
     topology.interface(B).addresses = vec![Addr::v4([172, 18, 0, 200])];
-    topology.resource().target = Addr::v4([172, 18, 0, 200]);
+    topology.resource().target = ResourceTarget::Address(Addr::v4([172, 18, 0, 200]));
     let mut world = World::new(&topology);
     let arrived = world.deliver(A, &tcp((EC2, 41234), (ENDPOINT, 80)), B);
     let answer =

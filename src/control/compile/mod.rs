@@ -13,7 +13,13 @@ pub fn compile(state: &ControlState) -> DataplaneConfig {
     let mut config = DataplaneConfig::default();
     for vpc in state.vpcs() {
         let cidrs = vec![vpc.cidr_block.into()];
-        config.vpcs.insert(vpc.idx, config::Vpc { cidrs });
+        config.vpcs.insert(
+            vpc.idx,
+            config::Vpc {
+                cidrs,
+                resolver: None,
+            },
+        );
     }
     for group in state.security_groups() {
         let rules = |rules: &[SecurityGroupRule]| {
@@ -29,7 +35,7 @@ pub fn compile(state: &ControlState) -> DataplaneConfig {
     }
     for configuration in state.resource_configurations() {
         let resource = config::Resource {
-            target: configuration.ip_resource.into(),
+            target: config::ResourceTarget::Address(configuration.ip_resource.into()),
             ports: configuration.port_ranges.clone(),
             protocols: configuration.protocols,
             idle_timeout: configuration.idle_timeout,

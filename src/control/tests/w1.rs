@@ -4,7 +4,8 @@ use ipnet::IpNet;
 
 use super::*;
 use crate::dataplane::config::{
-    DataplaneConfig, Destination, Interface, Peer, PortRange, Protocols, Role, Rule, Traffic,
+    DataplaneConfig, Destination, Interface, Peer, PortRange, Protocols, ResourceTarget, Role,
+    Rule, Traffic,
 };
 use crate::net::Addr;
 
@@ -132,7 +133,10 @@ fn it_compiles_to_what_the_data_plane_needs() {
     }
     let (resource, offered) = config.resources.iter().next().unwrap();
     assert_eq!(config.resources.iter().count(), 1);
-    assert_eq!(offered.target, addr("172.18.0.108"));
+    assert_eq!(
+        offered.target,
+        ResourceTarget::Address(addr("172.18.0.108"))
+    );
     assert_eq!(
         offered.ports,
         [PortRange {
