@@ -140,7 +140,14 @@ const LAYERS: &[Layer] = &[
     Layer {
         name: "sim",
         knows: &["net", "dataplane", "control", "template", "sim"],
-        packages: Some(&["etherparse", "ipnet", "smoltcp", "thiserror", "zerocopy"]),
+        packages: Some(&[
+            "etherparse",
+            "hickory-proto",
+            "ipnet",
+            "smoltcp",
+            "thiserror",
+            "zerocopy",
+        ]),
         not_std: WORLD,
     },
 ];

@@ -26,6 +26,7 @@
 mod balance;
 pub mod config;
 mod cut;
+pub mod dns;
 mod dropped;
 mod eni;
 mod epoch;

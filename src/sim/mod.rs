@@ -5,6 +5,7 @@
 mod balanced;
 mod estate;
 mod load;
+mod names;
 mod packet;
 mod server;
 mod topology;
@@ -12,6 +13,7 @@ mod world;
 
 pub use estate::{Estate, EstateEndpoint, EstateVpc};
 pub use load::{Established, Fates, Load, shuffle};
+pub use names::{Names, ask, endpoint, zone};
 pub use packet::{PacketBuilder, SimPacket, echo_reply, echo_request, tcp, udp};
 pub use server::Server;
 pub use topology::{Topology, any_from, from_group, tcp_from};

@@ -1,0 +1,179 @@
+//! Names without packets: a view's zones, and an upstream that has nothing but what it was given.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use hickory_proto::op::ResponseCode;
+use hickory_proto::rr::{Name, RData, Record, RecordType};
+use hickory_proto::serialize::txt::Parser;
+
+use crate::dataplane::config::{
+    DnsZone, EndpointAddress, LoadBalancerIdx, Origin, RecordData, RecordSet, Zone,
+};
+use crate::dataplane::dns::{Ask, Query, Resolution, Response, Step, Transport, Upstream, Zones};
+use crate::net::Addr;
+
+/// More than a question may ask upstream.
+const ENDLESS: usize = 100;
+
+/// A view of names, and what is upstream.
+#[derive(Debug, Default)]
+pub struct Names {
+    /// The view's zones.
+    pub zones: Zones,
+    /// What upstream says; to all else it says REFUSED.
+    pub upstream: HashMap<Ask, Upstream>,
+    /// Where no target is healthy.
+    pub unhealthy: HashSet<(LoadBalancerIdx, Zone)>,
+    /// How far addresses are turned.
+    pub rotation: u32,
+}
+
+impl Names {
+    /// The load balancer of all endpoints here.
+    pub const LOAD_BALANCER: LoadBalancerIdx = LoadBalancerIdx::new(0, 0);
+
+    /// A view of these zones, some its own, some everybody's.
+    pub fn new(own: Vec<DnsZone>, public: Vec<DnsZone>) -> Self {
+        let [own, public] =
+            [own, public].map(|zones| zones.into_iter().map(Arc::new).collect::<Vec<_>>());
+        Self {
+            zones: Zones::public(&public).with(&own),
+            ..Self::default()
+        }
+    }
+
+    /// A VPC's view with a zone of each kind, in which everything occurs that a zone may have.
+    pub fn everything() -> Self {
+        let hosted = zone(
+            "example.com.",
+            "www 60 A 10.0.0.1
+             www 60 A 10.0.0.2
+             www 60 AAAA fd00::1
+             web 30 CNAME www
+             * 20 TXT wild
+             *.web 20 CNAME outside.example.org.
+             below.nothing 20 A 10.0.0.3
+             here 20 CNAME here
+             away 20 CNAME www.example.org.
+             @ 10 ANAME endpoint
+             endpoint 10 ANAME vpce-1.vpce.amazonaws.com.
+             long 10 TXT abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz 1
+             long 10 TXT abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz 2
+             long 10 TXT abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz 3
+             _ldap._tcp 10 SRV 1 2 389 www",
+        );
+        let reverse = zone("18.172.in-addr.arpa.", "10.0 60 PTR ip-172-18-0-10");
+        let mut names = Self::new(
+            vec![hosted, reverse],
+            vec![endpoint(1, &[[172, 18, 0, 5], [172, 18, 1, 5]])],
+        );
+        names.upstream_says("www.example.org.", "@ 5 CNAME web.example.com.");
+        names.upstream_says("outside.example.org.", "@ 5 A 192.0.2.1");
+        names
+    }
+
+    /// Lets upstream answer questions about a name with these records, whichever are asked for.
+    pub fn upstream_says(&mut self, name: &str, records: &str) {
+        let records: Vec<_> = records_of(name, records).collect();
+        for record_type in [RecordType::A, RecordType::AAAA, RecordType::ANY] {
+            let upstream = Upstream::Records(records.clone());
+            self.upstream.insert(ask(name, record_type), upstream);
+        }
+    }
+
+    /// Asks, and asks upstream as often as need be.
+    pub fn ask(&self, name: &str, record_type: RecordType) -> Response {
+        self.resolve(&Query::new(parsed(name), record_type))
+    }
+
+    /// The same for a query that somebody has sent.
+    pub fn resolve(&self, query: &Query) -> Response {
+        let mut resolution = Resolution::new(query);
+        let is_healthy = |load_balancer, zone| !self.unhealthy.contains(&(load_balancer, zone));
+        for _ in 0..ENDLESS {
+            match resolution.step(&self.zones, is_healthy, self.rotation) {
+                Step::Respond(response) => return response,
+                Step::Ask(ask) => resolution.told(self.upstream_answer(&ask)),
+            }
+        }
+        panic!("{query:?} comes to no end");
+    }
+
+    /// A message's way from its bytes to its reply's; `None` if it gets none.
+    pub fn reply(&self, message: &[u8], transport: Transport, most: usize) -> Option<Vec<u8>> {
+        match Query::parse(message) {
+            Ok(query) => Some(query.reply(&self.resolve(&query), transport, most)),
+            Err(reply) => reply,
+        }
+    }
+
+    fn upstream_answer(&self, ask: &Ask) -> Upstream {
+        let refused = Upstream::Failed(ResponseCode::Refused);
+        self.upstream.get(ask).cloned().unwrap_or(refused)
+    }
+}
+
+/// What upstream is asked.
+pub fn ask(name: &str, record_type: RecordType) -> Ask {
+    Ask {
+        name: parsed(name),
+        record_type,
+    }
+}
+
+/// A private hosted zone, out of a master file's text (RFC 1035, 5). ANAME stands for an alias.
+pub fn zone(apex: &str, text: &str) -> DnsZone {
+    let mut sets = BTreeMap::<_, Vec<_>>::new();
+    for record in records_of(apex, text) {
+        let set = (record.name.clone(), record.record_type());
+        sets.entry(set).or_default().push(record);
+    }
+    let mut records = HashMap::<_, Vec<_>>::new();
+    for ((owner, _), set) in sets {
+        let ttl = set[0].ttl;
+        let data = match &set[0].data {
+            RData::ANAME(alias) => RecordData::Alias(alias.0.clone()),
+            _ => RecordData::Plain(set.into_iter().map(|record| record.data).collect()),
+        };
+        let owner = records.entry(owner.into()).or_default();
+        owner.push(RecordSet { ttl, data });
+    }
+    DnsZone {
+        name: parsed(apex).into(),
+        origin: Origin::HostedZone(apex.into()),
+        records,
+    }
+}
+
+/// The names of endpoint `vpce-NUMBER`, with an address in each of the zones 0, 1, ...
+pub fn endpoint(number: u32, addresses: &[[u8; 4]]) -> DnsZone {
+    let name = parsed(&format!("vpce-{number}.vpce.amazonaws.com."));
+    let in_zone = |(zone, address): (u16, &[u8; 4])| EndpointAddress {
+        address: Addr::v4(*address),
+        zone: Some((Names::LOAD_BALANCER, Zone(zone))),
+    };
+    let set = RecordSet {
+        ttl: 60,
+        data: RecordData::Endpoint((0..).zip(addresses).map(in_zone).collect()),
+    };
+    DnsZone {
+        name: (&name).into(),
+        origin: Origin::Endpoint(format!("vpce-{number}").into()),
+        records: [(name.into(), vec![set])].into(),
+    }
+}
+
+fn records_of(origin: &str, text: &str) -> impl Iterator<Item = Record> + use<> {
+    let lines: String = text
+        .lines()
+        .map(|line| line.trim().to_owned() + "\n")
+        .collect();
+    let parser = Parser::new(lines, None, Some(parsed(origin)));
+    let (_, sets) = parser.parse().unwrap();
+    sets.into_values().flat_map(|set| set.into_parts().records)
+}
+
+fn parsed(name: &str) -> Name {
+    Name::from_ascii(name).unwrap()
+}
