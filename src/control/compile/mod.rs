@@ -1,4 +1,7 @@
-//! What the operator wants, as the data plane's configuration: dense indices and values, no strings.
+//! What the operator wants, as the data plane's configuration: dense indices and values, no strings but the names that
+//! resolvers answer.
+
+mod names;
 
 use super::ControlState;
 use super::id::SecurityGroupId;
@@ -11,15 +14,13 @@ use crate::dataplane::config::{
 /// still names the same object.
 pub fn compile(state: &ControlState) -> DataplaneConfig {
     let mut config = DataplaneConfig::default();
+    let mut resolvers = names::resolvers(state);
     for vpc in state.vpcs() {
-        let cidrs = vec![vpc.cidr_block.into()];
-        config.vpcs.insert(
-            vpc.idx,
-            config::Vpc {
-                cidrs,
-                resolver: None,
-            },
-        );
+        let compiled = config::Vpc {
+            cidrs: vec![vpc.cidr_block.into()],
+            resolver: resolvers.remove(&vpc.vpc_id),
+        };
+        config.vpcs.insert(vpc.idx, compiled);
     }
     for group in state.security_groups() {
         let rules = |rules: &[SecurityGroupRule]| {

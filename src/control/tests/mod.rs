@@ -5,6 +5,7 @@ mod deleted;
 mod endpoint_names;
 mod load_balancing;
 mod made;
+mod names;
 mod owners;
 mod private_names;
 mod refused;

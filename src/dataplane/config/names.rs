@@ -1,6 +1,7 @@
 //! What the resolver of a VPC answers by itself.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::sync::Arc;
 
 use hickory_proto::rr::{LowerName, Name, RData};
@@ -19,7 +20,7 @@ pub struct Resolver {
 }
 
 /// A zone: for every name in it nobody else is asked.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct DnsZone {
     /// Its apex, fully qualified.
     pub name: LowerName,
@@ -28,6 +29,17 @@ pub struct DnsZone {
     /// Its records by their owner, fully qualified; a wildcard's owner begins with the label `*`. All names in between exist
     /// (RFC 4592, empty non-terminals), as do the apex's SOA and NS, which are not in here.
     pub records: HashMap<LowerName, Vec<RecordSet>>,
+}
+
+/// Its records by their names, so that equal zones print alike.
+impl fmt::Debug for DnsZone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let records: BTreeMap<_, _> = self.records.iter().collect();
+        let mut zone = f.debug_struct("DnsZone");
+        zone.field("name", &self.name);
+        zone.field("origin", &self.origin);
+        zone.field("records", &records).finish()
+    }
 }
 
 /// Where a zone comes from, with the id that AWS gives it.

@@ -1,0 +1,119 @@
+//! What the resolver of each VPC answers by itself.
+//!
+//! Invariant: without both of its DNS attributes a VPC has no zones, as on AWS, where private hosted zones, private DNS and the
+//! names of instances need both; without DNS support it has no resolver either. Source: VPC User Guide, "DNS attributes for
+//! your VPC"; Route 53 Developer Guide, "Domain names that VPC Resolver creates autodefined system rules for".
+
+use std::collections::HashMap;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use hickory_proto::rr::rdata::{A, PTR};
+use hickory_proto::rr::{LowerName, Name, RData};
+use ipnet::Ipv4Net;
+
+use super::super::id::VpcId;
+use super::super::model::*;
+use super::super::{ControlState, DomainName};
+use crate::dataplane::config::{DnsZone, Origin, RecordData, RecordSet, Resolver};
+
+/// How long what is said of an instance may be kept, in seconds.
+const INSTANCE_TTL: u32 = 60;
+
+/// The zones of a VPC's view, those first that count first where several have one name.
+type Views = HashMap<VpcId, Vec<Arc<DnsZone>>>;
+
+/// The resolvers of the VPCs that have one.
+pub(super) fn resolvers(state: &ControlState) -> HashMap<VpcId, Resolver> {
+    let mut views = Views::new();
+    instance_zones(state, &mut views);
+    let vpcs = state.vpcs().filter(|vpc| vpc.enable_dns_support);
+    vpcs.map(|vpc| {
+        let resolver = Resolver {
+            addresses: vpc.resolver_addresses().map(Into::into).into(),
+            zones: views.remove(&vpc.vpc_id).unwrap_or_default(),
+        };
+        (vpc.vpc_id, resolver)
+    })
+    .collect()
+}
+
+/// Each VPC's names of instances, and the names of their addresses. Other interfaces have none: what answers at the address
+/// of an endpoint, a gateway or a node is not called by it.
+fn instance_zones(state: &ControlState, views: &mut Views) {
+    let mut instances: HashMap<VpcId, Vec<&Instance>> = HashMap::new();
+    for instance in state.instances() {
+        let of_vpc = instances.entry(instance.vpc_id).or_default();
+        of_vpc.push(instance);
+    }
+    let domain = DomainName::of_instances(state.owner().region());
+    for vpc in state.vpcs().filter(|vpc| vpc.has_private_names()) {
+        let instances = instances.remove(&vpc.vpc_id).unwrap_or_default();
+        let origin = Origin::Instances(vpc.vpc_id.to_string().into());
+        let zones = views.entry(vpc.vpc_id).or_default();
+        zones.extend(forward_zone(&domain, &instances, &origin));
+        zones.extend(reverse_zones(vpc.cidr_block, &instances, &origin));
+    }
+}
+
+fn forward_zone(
+    domain: &DomainName,
+    instances: &[&Instance],
+    origin: &Origin,
+) -> Option<Arc<DnsZone>> {
+    let records = instances.iter().filter_map(|instance| {
+        let address = RData::A(A(instance.private_ip_address));
+        Some((lower(&instance.private_dns_name)?, of_instance(address)))
+    });
+    Some(Arc::new(DnsZone {
+        name: lower(domain)?,
+        origin: origin.clone(),
+        records: records.collect(),
+    }))
+}
+
+/// The zones of `in-addr.arpa` that are this range, no more and no less: one where it ends at an octet's boundary, else one for
+/// each of the ranges that do.
+fn reverse_zones(range: Ipv4Net, instances: &[&Instance], origin: &Origin) -> Vec<Arc<DnsZone>> {
+    let octets = range.prefix_len().div_ceil(8);
+    let mut records: HashMap<Ipv4Addr, HashMap<LowerName, Vec<RecordSet>>> = HashMap::new();
+    for instance in instances {
+        let address = instance.private_ip_address;
+        if let Ok(zone) = Ipv4Net::new(address, octets * 8)
+            && let Some(name) = name(&instance.private_dns_name)
+        {
+            let of_zone = records.entry(zone.network()).or_default();
+            let pointer = of_instance(RData::PTR(PTR(name)));
+            of_zone.insert(LowerName::from(Name::from(address)), pointer);
+        }
+    }
+    let zones = range.subnets(octets * 8).into_iter().flatten();
+    zones
+        .map(|zone| {
+            let apex = Name::from(zone.network()).trim_to(usize::from(octets) + 2);
+            Arc::new(DnsZone {
+                name: LowerName::from(apex),
+                origin: origin.clone(),
+                records: records.remove(&zone.network()).unwrap_or_default(),
+            })
+        })
+        .collect()
+}
+
+fn of_instance(data: RData) -> Vec<RecordSet> {
+    vec![RecordSet {
+        ttl: INSTANCE_TTL,
+        data: RecordData::Plain(vec![data]),
+    }]
+}
+
+/// `None` never: what is a [`DomainName`] has the labels of a name.
+pub(super) fn name(domain: &DomainName) -> Option<Name> {
+    let mut name = Name::from_labels(domain.labels().map(str::as_bytes)).ok()?;
+    name.set_fqdn(true);
+    Some(name)
+}
+
+pub(super) fn lower(domain: &DomainName) -> Option<LowerName> {
+    name(domain).map(LowerName::from)
+}

@@ -1,0 +1,216 @@
+//! What compiles out of names: of instances, hosted zones and DNS resources.
+
+use super::*;
+use crate::dataplane::config::{DnsZone, RecordData, RecordSet, Resolver};
+
+/// A VPC with both DNS attributes.
+fn named_vpc(token: &str, cidr_block: &str) -> Command {
+    Command::CreateVpc(CreateVpc {
+        enable_dns_hostnames: Some(true),
+        ..vpc(token, cidr_block)
+    })
+}
+
+impl Account {
+    #[track_caller]
+    fn named_vpc(&mut self, token: &str, cidr_block: &str) -> VpcId {
+        match self.done(named_vpc(token, cidr_block)) {
+            Created::Vpc(id) => id,
+            other => panic!("{other}"),
+        }
+    }
+
+    fn resolver(&self, vpc_id: VpcId) -> Option<Resolver> {
+        let vpc = self.state.vpc(&vpc_id).unwrap();
+        let config = compile(&self.state);
+        config.vpcs.get(vpc.idx).unwrap().resolver.clone()
+    }
+
+    /// A line for each zone of the VPC's view, and one for each record in it.
+    fn zones(&self, vpc_id: VpcId) -> Vec<String> {
+        let resolver = self.resolver(vpc_id).unwrap();
+        resolver.zones.iter().flat_map(|zone| lines(zone)).collect()
+    }
+}
+
+fn lines(zone: &DnsZone) -> Vec<String> {
+    let mut records: Vec<_> = zone
+        .records
+        .iter()
+        .flat_map(|(name, sets)| {
+            sets.iter()
+                .map(move |set| format!("  {name} {}", line(set)))
+        })
+        .collect();
+    records.sort();
+    records.insert(0, format!("{}", zone.name));
+    records
+}
+
+fn line(set: &RecordSet) -> String {
+    let data = match &set.data {
+        RecordData::Plain(data) => data
+            .iter()
+            .map(|data| format!("{} {data}", data.record_type()))
+            .collect::<Vec<_>>()
+            .join(", "),
+        RecordData::Alias(name) => format!("alias {name}"),
+        RecordData::Endpoint(addresses) => format!("{addresses:?}"),
+    };
+    format!("{} {data}", set.ttl)
+}
+
+#[test]
+fn an_instance_has_a_name_and_its_address_has_one() {
+    let mut account = Account::new();
+    let vpc_id = account.named_vpc("Vpc", "172.18.0.0/16");
+    let subnet_id = account.subnet("A", vpc_id, "172.18.0.0/24", "ap-northeast-1a");
+    for (token, address) in [("Ec2A", "172.18.0.108"), ("Ec2B", "172.18.0.10")] {
+        account.instance(RunInstance {
+            private_ip_address: Some(address.into()),
+            ..instance(token, subnet_id)
+        });
+    }
+    // Neither its addresses nor those of endpoints and nodes have names.
+    account.gateway(gateway("Gateway", vpc_id, &[subnet_id]));
+    assert_eq!(
+        account.zones(vpc_id),
+        [
+            "ap-northeast-1.compute.internal.",
+            "  ip-172-18-0-10.ap-northeast-1.compute.internal. 60 A 172.18.0.10",
+            "  ip-172-18-0-108.ap-northeast-1.compute.internal. 60 A 172.18.0.108",
+            "18.172.in-addr.arpa.",
+            "  10.0.18.172.in-addr.arpa. 60 PTR ip-172-18-0-10.ap-northeast-1.compute.internal.",
+            "  108.0.18.172.in-addr.arpa. 60 PTR ip-172-18-0-108.ap-northeast-1.compute.internal.",
+        ]
+    );
+    let names: Vec<_> = account
+        .state
+        .instances()
+        .map(|i| i.private_dns_name.to_string())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "ip-172-18-0-108.ap-northeast-1.compute.internal",
+            "ip-172-18-0-10.ap-northeast-1.compute.internal",
+        ]
+    );
+}
+
+#[test]
+fn a_vpcs_reverse_zones_are_its_range_and_no_more() {
+    let mut account = Account::new();
+    for (range, count, first, last) in [
+        ("10.1.0.0/16", 1, "1.10.in-addr.arpa.", "1.10.in-addr.arpa."),
+        (
+            "10.2.16.0/20",
+            16,
+            "16.2.10.in-addr.arpa.",
+            "31.2.10.in-addr.arpa.",
+        ),
+        (
+            "10.3.7.0/24",
+            1,
+            "7.3.10.in-addr.arpa.",
+            "7.3.10.in-addr.arpa.",
+        ),
+        (
+            "10.4.0.16/28",
+            16,
+            "16.0.4.10.in-addr.arpa.",
+            "31.0.4.10.in-addr.arpa.",
+        ),
+    ] {
+        let vpc_id = account.named_vpc(first, range);
+        let subnet_range = format!("{}/28", range.split('/').next().unwrap());
+        let subnet_id = account.subnet(first, vpc_id, &subnet_range, "ap-northeast-1a");
+        account.instance(instance(first, subnet_id));
+        let zones = account.resolver(vpc_id).unwrap().zones;
+        let names: Vec<_> = zones
+            .iter()
+            .skip(1)
+            .map(|zone| zone.name.to_string())
+            .collect();
+        assert_eq!(names.len(), count, "{range}");
+        assert_eq!((&*names[0], &*names[count - 1]), (first, last));
+        assert!(zones.iter().all(|zone| zone.name.is_fqdn()));
+        let pointers: Vec<_> = zones
+            .iter()
+            .skip(1)
+            .flat_map(|zone| zone.records.keys())
+            .collect();
+        assert_eq!(pointers.len(), 1, "{range}");
+        let zone = zones
+            .iter()
+            .skip(1)
+            .find(|zone| !zone.records.is_empty())
+            .unwrap();
+        assert!(zone.name.zone_of(pointers[0]), "{range}");
+    }
+}
+
+#[test]
+fn the_resolver_is_asked_at_an_address_that_nobody_can_have() {
+    let mut account = Account::new();
+    let vpc_id = account.named_vpc("Vpc", "172.18.0.0/16");
+    let subnet_id = account.subnet("A", vpc_id, "172.18.0.0/28", "ap-northeast-1a");
+    let addresses = account.resolver(vpc_id).unwrap().addresses;
+    let addresses: Vec<_> = addresses
+        .iter()
+        .map(|address| address.to_string())
+        .collect();
+    assert_eq!(addresses, ["172.18.0.2", "169.254.169.253"]);
+    let chosen = RunInstance {
+        private_ip_address: Some("172.18.0.2".into()),
+        ..instance("Ec2A", subnet_id)
+    };
+    let error = account.refused(Command::RunInstance(chosen)).to_string();
+    assert!(
+        error.contains("172.18.0.2 is reserved for the DNS server"),
+        "{error}"
+    );
+    let chosen = CreateLoadBalancer {
+        subnets: vec![],
+        subnet_mappings: vec![SubnetMapping {
+            subnet_id,
+            private_ipv4_address: Some("172.18.0.2".into()),
+        }],
+        ..load_balancer("Nlb", &[])
+    };
+    let error = account
+        .refused(Command::CreateLoadBalancer(chosen))
+        .to_string();
+    assert!(
+        error.contains("172.18.0.2 is reserved for the DNS server"),
+        "{error}"
+    );
+    // All that are left, one by one.
+    for i in 0..11 {
+        account.instance(instance(&format!("i{i}"), subnet_id));
+    }
+    let mut interfaces = account.state.network_interfaces();
+    let resolver = "172.18.0.2".parse().unwrap();
+    assert!(interfaces.all(|eni| !eni.private_ip_addresses.contains(&resolver)));
+}
+
+#[test]
+fn without_dns_support_there_is_no_resolver_and_without_dns_hostnames_no_names() {
+    let mut account = Account::new();
+    let vpc_id = account.vpc("Vpc", "172.18.0.0/16");
+    assert_eq!(account.zones(vpc_id), Vec::<String>::new());
+    let mut mute = |token: &str, hostnames| {
+        let command = CreateVpc {
+            enable_dns_support: Some(false),
+            enable_dns_hostnames: Some(hostnames),
+            ..vpc(token, "172.18.0.0/16")
+        };
+        match account.done(Command::CreateVpc(command)) {
+            Created::Vpc(id) => id,
+            other => panic!("{other}"),
+        }
+    };
+    for vpc_id in [mute("Mute1", false), mute("Mute2", true)] {
+        assert!(account.resolver(vpc_id).is_none());
+    }
+}
