@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use privlink::control::{ControlState, EndpointDestination, State, compile};
+use privlink::control::{Answer, ControlState, EndpointDestination, RecordSet, State, compile};
 use privlink::dataplane::config::Traffic;
 use privlink::template::{Diagnostics, Options, Parameter, Source, Stack, Stacks, load};
 use proptest::prelude::*;
@@ -15,6 +15,7 @@ const SAAS_CONSUMER: &str = include_str!("../examples/saas-consumer.yaml");
 const TWO_TIER: &str = include_str!("templates/two-tier.yaml");
 const PROVIDER: &str = include_str!("templates/provider.yaml");
 const CONSUMER: &str = include_str!("templates/consumer.yaml");
+const ZONES: &str = include_str!("templates/zones.yaml");
 const BASTION: &str = include_str!("templates/bastion.json");
 
 /// A template alone.
@@ -391,6 +392,45 @@ Resources:
         objects(&yaml.state).lines().count(),
         5,
         "VPC, its group, subnet, interface, instance"
+    );
+}
+
+#[test]
+fn hosted_zones_and_their_record_sets_load() {
+    let stack = load_text(ZONES).unwrap();
+    let zone = stack.state.hosted_zones().next().unwrap();
+    assert_eq!(zone.name.to_string(), "example.internal");
+    assert_eq!(zone.comment.as_deref(), Some("inside only"));
+    assert_eq!(zone.tags.name(), Some("inside"));
+    assert_eq!(output(&stack, "Zone"), zone.id.to_string());
+    assert_eq!(output(&stack, "App"), "app.example.internal");
+    let line = |set: &RecordSet| {
+        let answer = match &set.answer {
+            Answer::Records { ttl, values } => {
+                let values: Vec<_> = values.iter().map(ToString::to_string).collect();
+                format!("{ttl} {}", values.join(", "))
+            }
+            Answer::Alias(target) => format!("alias {target}"),
+        };
+        let record_type = set.record_type.name();
+        format!("{}: {} {record_type} {answer}", set.client_token, set.name)
+    };
+    let lines: Vec<_> = stack.state.record_sets().map(line).collect();
+    assert_eq!(
+        lines,
+        [
+            "App: app.example.internal A 60 10.0.0.4, 10.0.0.5",
+            "ByName: *.example.internal CNAME 60 app.example.internal",
+            "Group/text.example.internal TXT: text.example.internal TXT 60 \"a\" \"b\"",
+            "Group/db.example.internal A: db.example.internal A alias vpce-1.example.com",
+        ]
+    );
+    let notes: Vec<_> = stack.notes.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        notes,
+        [
+            "ignored: Comment, RecordSets.AliasTarget.EvaluateTargetHealth of AWS::Route53::RecordSetGroup (Group)"
+        ]
     );
 }
 

@@ -7,12 +7,14 @@
 
 mod load_balancing;
 mod private_link;
+mod route53;
 
 use super::id::*;
 use super::model::Tags;
 
 pub use load_balancing::*;
 pub use private_link::*;
+pub use route53::*;
 
 /// One change. It happens as a whole or not at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +45,10 @@ pub enum Command {
     CreateListener(CreateListener),
     /// Makes an endpoint service of load balancers.
     CreateVpcEndpointServiceConfiguration(CreateVpcEndpointServiceConfiguration),
+    /// Makes a private hosted zone without record sets.
+    CreateHostedZone(CreateHostedZone),
+    /// Makes a record set in a hosted zone.
+    CreateRecordSet(CreateRecordSet),
 
     /// Adds targets to a group.
     RegisterTargets(RegisterTargets),
@@ -85,6 +91,10 @@ pub enum Command {
     DeleteListener(ListenerId),
     /// Deletes a service without live endpoints; its provider's.
     DeleteVpcEndpointServiceConfiguration(VpcEndpointServiceId),
+    /// Deletes a hosted zone without record sets.
+    DeleteHostedZone(HostedZoneId),
+    /// Deletes a record set.
+    DeleteRecordSet(RecordSetId),
 }
 
 /// `AWS::EC2::VPC`.
@@ -297,6 +307,10 @@ pub enum Created {
     Listener(ListenerId),
     /// By `CreateVpcEndpointServiceConfiguration`.
     VpcEndpointService(VpcEndpointServiceId),
+    /// By `CreateHostedZone`.
+    HostedZone(HostedZoneId),
+    /// By `CreateRecordSet`.
+    RecordSet(RecordSetId),
 }
 
 impl std::fmt::Display for Created {
@@ -314,6 +328,8 @@ impl std::fmt::Display for Created {
             Self::TargetGroup(id) => id.fmt(f),
             Self::Listener(id) => id.fmt(f),
             Self::VpcEndpointService(id) => id.fmt(f),
+            Self::HostedZone(id) => id.fmt(f),
+            Self::RecordSet(id) => id.fmt(f),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Why a command was refused: AWS's error code where it has one, the thing by name, and what would be right.
 
+mod route53;
+
 use std::fmt;
 use std::net::Ipv4Addr;
 
@@ -7,6 +9,8 @@ use ipnet::Ipv4Net;
 
 use super::id::Id;
 use super::lifecycle::Refused;
+
+pub use route53::Route53Error;
 
 /// An object as a message names it: by the name that its creator knows, and by its id.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +86,12 @@ impl fmt::Display for ControlErrors {
             error.fmt(f)?;
         }
         Ok(())
+    }
+}
+
+impl From<Route53Error> for ControlErrors {
+    fn from(error: Route53Error) -> Self {
+        ControlError::from(error).into()
     }
 }
 
@@ -429,6 +439,8 @@ pub enum ControlError {
         vpc: Named,
         vpc_cidr: Ipv4Net,
     },
+    #[error(transparent)]
+    Route53(#[from] Route53Error),
 }
 
 impl ControlError {
@@ -484,6 +496,7 @@ impl ControlError {
             | Self::TargetGroupTaken { property, .. }
             | Self::ZoneNotSupported { property, .. }
             | Self::Principal { property, .. } => property,
+            Self::Route53(error) => error.property(),
             Self::VpcRange { .. }
             | Self::VpcRangeReserved { .. }
             | Self::SubnetRange { .. }

@@ -161,6 +161,8 @@ ids! {
     ResourceConfigurationId = "rcfg-", "resource configuration", "ValidationException", "ResourceNotFoundException";
     /// Names an endpoint service.
     VpcEndpointServiceId = "vpce-svc-", "VPC endpoint service", "InvalidVpcEndpointServiceId.Malformed", "InvalidVpcEndpointServiceId.NotFound";
+    /// Names a record set, for which Route 53 has a zone, a name and a type.
+    RecordSetId = "rrset-", "record set", "InvalidInput", "InvalidChangeBatch";
 }
 
 macro_rules! arns {
@@ -219,6 +221,10 @@ arns! {
     ListenerId = "listener/net/", "listener", "ListenerNotFound",
         "arn:aws:elasticloadbalancing:us-west-2:000000000000:listener/net/provider-NLB/0123456789abcdef/0123456789abcdef";
 }
+
+mod hosted_zone;
+
+pub use hosted_zone::HostedZoneId;
 
 /// Whose something is: an account in a region, and the stack that it is part of, if it is part of one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -25,7 +25,7 @@ pub mod verification;
 pub use command::{Command, Created};
 pub use compile::compile;
 pub use domain_name::DomainName;
-pub use error::{ControlError, ControlErrors, Named};
+pub use error::{ControlError, ControlErrors, Named, Route53Error};
 pub use id::Owner;
 pub use lifecycle::{ServiceState, State};
 pub use model::*;

@@ -83,20 +83,29 @@ pub(super) fn lattice_name(given: &str, reserved: &'static str) -> Result<(), Co
     }
 }
 
+/// A domain name, as `read` reads it.
+pub(super) fn name(
+    property: &str,
+    given: &str,
+    read: impl Fn(&str) -> Result<DomainName, &'static str>,
+) -> Result<DomainName, ControlError> {
+    read(given).map_err(|why| ControlError::DomainName {
+        property: property.to_owned(),
+        given: given.to_owned(),
+        why,
+    })
+}
+
 /// A name that others may resolve: a domain, or `*.` and a domain for all names below it. Without a domain above it nobody could
 /// prove whose it is.
 pub(super) fn domain_name(property: &str, given: &str) -> Result<DomainName, ControlError> {
-    let name = DomainName::parse_owner(given).and_then(|name| {
+    name(property, given, |text| {
+        let name = DomainName::parse_owner(text)?;
         let domain = name.labels().filter(|label| *label != "*");
         match domain.count() {
             1 => Err("it has one label only; one looks like db.example.com"),
             _ => Ok(name),
         }
-    });
-    name.map_err(|why| ControlError::DomainName {
-        property: property.to_owned(),
-        given: given.to_owned(),
-        why,
     })
 }
 

@@ -54,6 +54,8 @@ pub struct PropertyChange {
 struct Object {
     resource_type: &'static str,
     id: String,
+    /// Where people know it by something else.
+    known_as: Option<String>,
     logical_id: String,
     stack_name: Option<String>,
     properties: Map<String, Value>,
@@ -90,7 +92,7 @@ impl Object {
         Change {
             action,
             resource_type: self.resource_type.to_owned(),
-            physical_resource_id: self.id.clone(),
+            physical_resource_id: self.known_as.as_ref().unwrap_or(&self.id).clone(),
             logical_resource_id: self.logical_id.clone(),
             stack_name: self.stack_name.clone(),
             properties,
@@ -161,6 +163,8 @@ objects! {
     listeners: id is "AWS::ElasticLoadBalancingV2::Listener";
     vpc_endpoint_services: service_id is "AWS::EC2::VPCEndpointService";
     vpc_endpoints: vpc_endpoint_id is "AWS::EC2::VPCEndpoint";
+    hosted_zones: id is "AWS::Route53::HostedZone";
+    record_sets: id is "AWS::Route53::RecordSet";
 }
 
 impl ControlState {
@@ -180,6 +184,7 @@ impl ControlState {
         Object {
             resource_type,
             id: id.to_string(),
+            known_as: object.known_as(),
             logical_id: logical_id.to_owned(),
             stack_name: self
                 .owner_of(id)
@@ -194,6 +199,11 @@ trait Compared {
     fn more(&self) -> Vec<(&'static str, Value)> {
         Vec::new()
     }
+
+    /// What people call it, unless its id.
+    fn known_as(&self) -> Option<String> {
+        None
+    }
 }
 
 impl Compared for Vpc {}
@@ -201,6 +211,7 @@ impl Compared for Subnet {}
 impl Compared for ResourceGateway {}
 impl Compared for LoadBalancer {}
 impl Compared for VpcEndpoint {}
+impl Compared for HostedZone {}
 
 impl Compared for Instance {
     fn more(&self) -> Vec<(&'static str, Value)> {
@@ -291,6 +302,25 @@ impl Compared for VpcEndpointService {
             ("NetworkLoadBalancers", texts(&self.load_balancers)),
             ("AllowedPrincipals", texts(&self.allowed_principals)),
         ]
+    }
+}
+
+impl Compared for RecordSet {
+    fn more(&self) -> Vec<(&'static str, Value)> {
+        let (ttl, values, alias) = match &self.answer {
+            Answer::Records { ttl, values } => (json!(ttl), texts(values), Value::Null),
+            Answer::Alias(target) => (Value::Null, Value::Null, json!(target)),
+        };
+        vec![
+            ("Type", json!(self.record_type.name())),
+            ("TTL", ttl),
+            ("ResourceRecords", values),
+            ("AliasTarget", alias),
+        ]
+    }
+
+    fn known_as(&self) -> Option<String> {
+        Some(format!("{} {}", self.name, self.record_type.name()))
     }
 }
 

@@ -34,6 +34,8 @@ pub struct ControlState {
     pub(super) target_groups: Store<TargetGroupId, TargetGroup>,
     pub(super) listeners: Store<ListenerId, Listener>,
     pub(super) vpc_endpoint_services: Store<VpcEndpointServiceId, VpcEndpointService>,
+    pub(super) hosted_zones: Store<HostedZoneId, HostedZone>,
+    pub(super) record_sets: Store<RecordSetId, RecordSet>,
     pub(super) load_balancer_names: HashMap<AccountName, LoadBalancerId>,
     pub(super) target_group_names: HashMap<AccountName, TargetGroupId>,
     /// The time, as far as the state has been told it: since the UNIX epoch.
@@ -82,6 +84,8 @@ impl ControlState {
             target_groups: Store::default(),
             listeners: Store::default(),
             vpc_endpoint_services: Store::default(),
+            hosted_zones: Store::default(),
+            record_sets: Store::default(),
             load_balancer_names: HashMap::new(),
             target_group_names: HashMap::new(),
             now: Duration::ZERO,
@@ -179,6 +183,8 @@ commands! {
         CreateTargetGroup => create_target_group: TargetGroup;
         CreateListener => create_listener: Listener;
         CreateVpcEndpointServiceConfiguration => create_vpc_endpoint_service: VpcEndpointService;
+        CreateHostedZone => create_hosted_zone: HostedZone;
+        CreateRecordSet => create_record_set: RecordSet;
         RegisterTargets => register_targets: TargetGroup;
         DeregisterTargets => deregister_targets: TargetGroup;
         AcceptVpcEndpointConnections => accept_vpc_endpoint_connections: VpcEndpointService;
@@ -201,6 +207,8 @@ commands! {
         DeleteTargetGroup => delete_target_group: TargetGroup;
         DeleteListener => delete_listener: Listener;
         DeleteVpcEndpointServiceConfiguration => delete_vpc_endpoint_service: VpcEndpointService;
+        DeleteHostedZone => delete_hosted_zone: HostedZone;
+        DeleteRecordSet => delete_record_set: RecordSet;
     }
 }
 
@@ -235,6 +243,8 @@ accessors! {
     target_group, target_groups: TargetGroupId => TargetGroup;
     listener, listeners: ListenerId => Listener;
     vpc_endpoint_service, vpc_endpoint_services: VpcEndpointServiceId => VpcEndpointService;
+    hosted_zone, hosted_zones: HostedZoneId => HostedZone;
+    record_set, record_sets: RecordSetId => RecordSet;
 }
 
 macro_rules! names {
@@ -261,4 +271,5 @@ names! {
     named_vpc_endpoint: VpcEndpointId in vpc_endpoints;
     named_vpc_endpoint_service: VpcEndpointServiceId in vpc_endpoint_services;
     named_listener: ListenerId in listeners;
+    named_hosted_zone: HostedZoneId in hosted_zones;
 }

@@ -33,7 +33,6 @@ type Real = Vec<(&'static str, Value)>;
 
 /// `Ref`, and the attributes that are [`Attribute::Real`].
 fn real(state: &ControlState, created: Created) -> (String, Real) {
-    let id = created.to_string();
     let attributes = match created {
         Created::Vpc(vpc) => state.vpc(&vpc).map(|vpc| {
             vec![
@@ -104,16 +103,27 @@ fn real(state: &ControlState, created: Created) -> (String, Real) {
         Created::ResourceConfiguration(configuration) => state
             .resource_configuration(&configuration)
             .map(|c| vec![("Id", text(c.id)), ("Arn", text(&c.arn))]),
+        Created::HostedZone(zone) => Some(vec![("Id", text(zone))]),
+        Created::RecordSet(_) => None,
     };
     let attributes = attributes.unwrap_or_default();
-    // VPC Lattice's and Elastic Load Balancing's types are known by their ARNs, EC2's by their ids.
+    (reference(state, created, &attributes), attributes)
+}
+
+/// VPC Lattice's and Elastic Load Balancing's types are known by their ARNs, record sets by their names, others by their ids.
+fn reference(state: &ControlState, created: Created, attributes: &Real) -> String {
     let mut names = attributes.iter();
     let arn = names.find(|(name, _)| name.ends_with("Arn"));
-    let reference = match arn {
-        Some((_, Value::Text(arn))) => arn.clone(),
-        _ => id,
-    };
-    (reference, attributes)
+    match (arn, created) {
+        (Some((_, Value::Text(arn))), _) => arn.clone(),
+        (_, Created::RecordSet(id)) => {
+            let record_set = state.record_set(&id);
+            record_set
+                .map(|set| set.name.to_string())
+                .unwrap_or_default()
+        }
+        _ => created.to_string(),
+    }
 }
 
 fn text(value: impl ToString) -> Value {

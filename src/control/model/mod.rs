@@ -3,11 +3,14 @@
 mod attribute;
 mod dns_entry;
 mod health_check;
+mod hosted_zone;
 mod instance;
 mod listener;
 mod load_balancer;
 mod network_interface;
 mod private_dns_name;
+mod record_set;
+mod record_value;
 mod resource_configuration;
 mod resource_gateway;
 mod security_group;
@@ -23,11 +26,14 @@ mod vpc_endpoint_service;
 mod vpc_endpoint_service_permissions;
 
 pub use dns_entry::DnsEntry;
+pub use hosted_zone::HostedZone;
 pub use instance::Instance;
 pub use listener::Listener;
 pub use load_balancer::LoadBalancer;
 pub use network_interface::{Attachment, NetworkInterface};
 pub use private_dns_name::{PrivateDnsName, PrivateDnsNameConfiguration, PrivateDnsNameEvent};
+pub use record_set::{Answer, RecordSet, RecordType};
+pub use record_value::RecordValue;
 pub use resource_configuration::{ResourceConfiguration, ResourceConfigurationStatus};
 pub use resource_gateway::{ResourceGateway, ResourceGatewayStatus};
 pub use security_group::{

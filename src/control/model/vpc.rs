@@ -9,8 +9,8 @@ use super::Tags;
 use crate::control::checks::unused;
 use crate::control::command::CreateVpc;
 use crate::control::error::{ControlError, ControlErrors};
-use crate::control::id::{SecurityGroupId, SubnetId, VpcId};
-use crate::control::{ControlState, parse};
+use crate::control::id::{HostedZoneId, SecurityGroupId, SubnetId, VpcId};
+use crate::control::{ControlState, DomainName, parse};
 use crate::dataplane::config::VpcIdx;
 
 /// A virtual private cloud.
@@ -43,6 +43,9 @@ pub struct Vpc {
     /// Its security groups by name.
     #[serde(skip)]
     pub(in crate::control) group_names: BTreeMap<String, SecurityGroupId>,
+    /// The hosted zones that it is associated with, by name.
+    #[serde(skip)]
+    pub(in crate::control) hosted_zones: BTreeMap<DomainName, HostedZoneId>,
 }
 
 impl Vpc {
@@ -84,6 +87,7 @@ impl ControlState {
             client_token: token,
             subnets: BTreeMap::new(),
             group_names: BTreeMap::from([(default.group_name.clone(), default.group_id)]),
+            hosted_zones: BTreeMap::new(),
         };
         self.security_groups.insert(default.group_id, default);
         self.vpcs.insert(vpc_id, vpc);
@@ -101,10 +105,16 @@ impl ControlState {
         let target_groups = self.target_groups.iter().filter(|g| g.vpc_id == vpc_id);
         let target_groups =
             target_groups.map(|g| format!("target group {}", self.named_target_group(g.id)));
+        let hosted_zones = vpc.hosted_zones.values();
+        let hosted_zones =
+            hosted_zones.map(|id| format!("hosted zone {}", self.named_hosted_zone(*id)));
         unused(
             "DependencyViolation",
             format!("VPC {}", self.named_vpc(vpc_id)),
-            subnets.chain(groups).chain(target_groups),
+            subnets
+                .chain(groups)
+                .chain(target_groups)
+                .chain(hosted_zones),
             "delete those first",
         )?;
         self.remove_group(default);

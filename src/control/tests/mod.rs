@@ -3,6 +3,7 @@
 mod connections;
 mod deleted;
 mod endpoint_names;
+mod hosted_zones;
 mod load_balancing;
 mod made;
 mod names;

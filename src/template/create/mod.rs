@@ -6,6 +6,7 @@ mod ec2;
 mod elb;
 mod lattice;
 mod place;
+mod route53;
 
 use std::str::FromStr;
 
@@ -45,6 +46,7 @@ impl<'a> Creation<'a, '_> {
             Type::SecurityGroup => self.security_group(own, state),
             Type::Instance => self.instance(own, state),
             Type::TargetGroup => self.target_group(own, state),
+            Type::RecordSetGroup => self.record_set_group(own, state),
             Type::Vpc => {
                 let command = self.vpc(own)?;
                 self.execute(Command::CreateVpc(command), own, state)
@@ -92,6 +94,14 @@ impl<'a> Creation<'a, '_> {
             Type::ResourceConfiguration => {
                 let command = self.resource_configuration(own)?;
                 self.execute(Command::CreateResourceConfiguration(command), own, state)
+            }
+            Type::HostedZone => {
+                let command = self.hosted_zone(own)?;
+                self.execute(Command::CreateHostedZone(command), own, state)
+            }
+            Type::RecordSet => {
+                let command = self.record_set(own)?;
+                self.execute(Command::CreateRecordSet(command), own, state)
             }
         }
     }

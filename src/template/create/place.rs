@@ -35,6 +35,10 @@ pub(super) fn texts(place: Place, key: &str) -> Vec<String> {
 }
 
 pub(super) fn tags(place: Place) -> Tags {
+    tags_of(place, "Tags")
+}
+
+pub(super) fn tags_of(place: Place, key: &str) -> Tags {
     let tag = |node: &Node| {
         let part = |key| node.child(key).and_then(Node::as_text).map(str::to_owned);
         Some(Tag {
@@ -42,5 +46,5 @@ pub(super) fn tags(place: Place) -> Tags {
             value: part("Value").unwrap_or_default(),
         })
     };
-    Tags(list(place, "Tags").iter().filter_map(tag).collect())
+    Tags(list(place, key).iter().filter_map(tag).collect())
 }

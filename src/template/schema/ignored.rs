@@ -51,10 +51,13 @@ const LATER: &[(&str, &str)] = &[
         "AWS::ElasticLoadBalancing::*",
         "classic load balancers are not supported; take a network load balancer (AWS::ElasticLoadBalancingV2)",
     ),
-    ("AWS::Route53::*", "names (DNS) are not supported yet"),
+    (
+        "AWS::Route53::*",
+        "of Route 53 only HostedZone, RecordSet and RecordSetGroup are supported so far",
+    ),
     (
         "AWS::Route53Resolver::*",
-        "names (DNS) are not supported yet",
+        "rules, endpoints and firewalls of resolvers are not supported yet",
     ),
     (
         "AWS::EC2::NetworkInterface",

@@ -8,6 +8,7 @@ mod ec2;
 mod elb;
 mod ignored;
 mod lattice;
+mod route53;
 
 use super::diagnostic::Report;
 use super::node::{Entry, Node, Value, quote};
@@ -117,6 +118,9 @@ pub(super) enum Type {
     Listener,
     ResourceGateway,
     ResourceConfiguration,
+    HostedZone,
+    RecordSet,
+    RecordSetGroup,
 }
 
 /// A supported resource type.
@@ -145,6 +149,9 @@ const SCHEMAS: &[&Schema] = &[
     &elb::LISTENER,
     &lattice::RESOURCE_GATEWAY,
     &lattice::RESOURCE_CONFIGURATION,
+    &route53::HOSTED_ZONE,
+    &route53::RECORD_SET,
+    &route53::RECORD_SET_GROUP,
 ];
 
 /// The keys of a template's own `Metadata: privlink:`.
