@@ -8,13 +8,12 @@ use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use hickory_proto::rr::rdata::{A, PTR};
+use hickory_proto::rr::rdata::{A, AAAA, CNAME, MX, PTR, SRV, TXT};
 use hickory_proto::rr::{LowerName, Name, RData};
 use ipnet::Ipv4Net;
 
-use super::super::id::VpcId;
-use super::super::model::*;
-use super::super::{ControlState, DomainName};
+use crate::control::id::VpcId;
+use crate::control::{self, Answer, ControlState, DomainName, HostedZone, Instance, RecordValue};
 use crate::dataplane::config::{DnsZone, Origin, RecordData, RecordSet, Resolver};
 
 /// How long what is said of an instance may be kept, in seconds.
@@ -26,6 +25,7 @@ type Views = HashMap<VpcId, Vec<Arc<DnsZone>>>;
 /// The resolvers of the VPCs that have one.
 pub(super) fn resolvers(state: &ControlState) -> HashMap<VpcId, Resolver> {
     let mut views = Views::new();
+    hosted_zones(state, &mut views);
     instance_zones(state, &mut views);
     let vpcs = state.vpcs().filter(|vpc| vpc.enable_dns_support);
     vpcs.map(|vpc| {
@@ -36,6 +36,73 @@ pub(super) fn resolvers(state: &ControlState) -> HashMap<VpcId, Resolver> {
         (vpc.vpc_id, resolver)
     })
     .collect()
+}
+
+/// Each hosted zone, in the VPCs that see it.
+fn hosted_zones(state: &ControlState, views: &mut Views) {
+    for zone in state.hosted_zones() {
+        let vpcs = zone.vpcs.iter().filter_map(|id| state.vpc(id));
+        let vpcs: Vec<_> = vpcs.filter(|vpc| vpc.has_private_names()).collect();
+        if vpcs.is_empty() {
+            continue;
+        }
+        let Some(compiled) = hosted_zone(state, zone) else {
+            continue;
+        };
+        for vpc in vpcs {
+            let zones = views.entry(vpc.vpc_id).or_default();
+            zones.push(Arc::clone(&compiled));
+        }
+    }
+}
+
+fn hosted_zone(state: &ControlState, zone: &HostedZone) -> Option<Arc<DnsZone>> {
+    let records = zone.record_sets.iter().filter_map(|(name, sets)| {
+        let sets = sets.values().filter_map(|id| state.record_set(id));
+        Some((lower(name)?, sets.filter_map(record_set).collect()))
+    });
+    Some(Arc::new(DnsZone {
+        name: lower(&zone.name)?,
+        origin: Origin::HostedZone(zone.id.to_string().into()),
+        records: records.collect(),
+    }))
+}
+
+fn record_set(set: &control::RecordSet) -> Option<RecordSet> {
+    Some(match &set.answer {
+        Answer::Records { ttl, values } => RecordSet {
+            ttl: *ttl,
+            data: RecordData::Plain(values.iter().filter_map(record).collect()),
+        },
+        Answer::Alias(target) => RecordSet {
+            // As long as what it leads to.
+            ttl: u32::MAX,
+            data: RecordData::Alias(name(target)?),
+        },
+    })
+}
+
+fn record(value: &RecordValue) -> Option<RData> {
+    Some(match value {
+        RecordValue::A(address) => RData::A(A(*address)),
+        RecordValue::Aaaa(address) => RData::AAAA(AAAA(*address)),
+        RecordValue::Cname(target) => RData::CNAME(CNAME(name(target)?)),
+        RecordValue::Mx {
+            preference,
+            exchange,
+        } => RData::MX(MX::new(*preference, name(exchange)?)),
+        RecordValue::Ptr(target) => RData::PTR(PTR(name(target)?)),
+        RecordValue::Srv {
+            priority,
+            weight,
+            port,
+            target,
+        } => RData::SRV(SRV::new(*priority, *weight, *port, name(target)?)),
+        RecordValue::Txt(strings) => {
+            let strings = strings.iter().map(Vec::as_slice).collect();
+            RData::TXT(TXT::from_bytes(strings))
+        }
+    })
 }
 
 /// Each VPC's names of instances, and the names of their addresses. Other interfaces have none: what answers at the address

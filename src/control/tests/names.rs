@@ -1,5 +1,6 @@
 //! What compiles out of names: of instances, hosted zones and DNS resources.
 
+use super::hosted_zones::{alias, record, zone};
 use super::*;
 use crate::dataplane::config::{DnsZone, RecordData, RecordSet, Resolver};
 
@@ -213,4 +214,58 @@ fn without_dns_support_there_is_no_resolver_and_without_dns_hostnames_no_names()
     for vpc_id in [mute("Mute1", false), mute("Mute2", true)] {
         assert!(account.resolver(vpc_id).is_none());
     }
+}
+
+#[test]
+fn a_hosted_zone_is_seen_in_its_vpcs_before_the_names_of_instances() {
+    let mut account = Account::new();
+    let vpcs = ["Vpc1", "Vpc2", "Vpc3"].map(|token| account.named_vpc(token, "10.0.0.0/16"));
+    let without_hostnames = account.vpc("Vpc4", "10.0.0.0/16");
+    let id = account.zone(zone(
+        "Zone",
+        "Example.com.",
+        &[vpcs[0], vpcs[1], without_hostnames],
+    ));
+    for (token, name, record_type, values) in [
+        ("Apex", "example.com", "MX", &["10 mail.example.com."][..]),
+        ("App", "app.example.com", "A", &["10.0.0.4", "10.0.0.5"]),
+        ("App6", "app.example.com", "AAAA", &["2001:db8::4"]),
+        (
+            "Text",
+            "_t.example.com",
+            "TXT",
+            &[r#""vpce:token" "second""#],
+        ),
+        ("Www", "WWW.example.com.", "CNAME", &["app.example.com."]),
+        ("Any", "*.any.example.com", "A", &["10.0.0.6"]),
+        (
+            "Xmpp",
+            "_x._tcp.example.com",
+            "SRV",
+            &["1 10 5269 app.example.com"],
+        ),
+        ("Back", "4.example.com", "PTR", &["app.example.com"]),
+    ] {
+        account.record(record(token, id, name, record_type, values));
+    }
+    let endpoint = "vpce-1-a.vpce-svc-1.ap-northeast-1.vpce.amazonaws.com";
+    account.record(alias("Alias", id, "db.example.com", endpoint));
+    let wanted = [
+        "example.com.",
+        "  *.any.example.com. 300 A 10.0.0.6",
+        "  4.example.com. 300 PTR app.example.com.",
+        "  _t.example.com. 300 TXT vpce:tokensecond",
+        "  _x._tcp.example.com. 300 SRV 1 10 5269 app.example.com.",
+        "  app.example.com. 300 A 10.0.0.4, A 10.0.0.5",
+        "  app.example.com. 300 AAAA 2001:db8::4",
+        "  db.example.com. 4294967295 alias vpce-1-a.vpce-svc-1.ap-northeast-1.vpce.amazonaws.com.",
+        "  example.com. 300 MX 10 mail.example.com.",
+        "  www.example.com. 300 CNAME app.example.com.",
+        "ap-northeast-1.compute.internal.",
+        "0.10.in-addr.arpa.",
+    ];
+    assert_eq!(account.zones(vpcs[0]), wanted);
+    assert_eq!(account.zones(vpcs[1]), wanted);
+    assert_eq!(account.zones(vpcs[2]), wanted[10..]);
+    assert_eq!(account.zones(without_hostnames), Vec::<String>::new());
 }
