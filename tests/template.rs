@@ -158,7 +158,7 @@ fn walkthrough_1_loads_with_both_endpoint_interfaces_pinned() {
     assert_eq!(namespaces, ["ec2-a", "ec2-b"]);
     let configuration = stack.state.resource_configurations().next().unwrap();
     assert_eq!(configuration.name, "privatelink-dev2-vpc-cfg");
-    assert_eq!(configuration.ip_resource.to_string(), "172.18.0.108");
+    assert_eq!(configuration.definition.to_string(), "172.18.0.108");
     let gateway = stack.state.resource_gateways().next().unwrap();
     assert_eq!(gateway.name, "privatelink-dev2-vpc-rscgw");
     assert_eq!(output(&stack, "ResourceAddress"), "172.18.0.108");

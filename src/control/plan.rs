@@ -235,7 +235,11 @@ impl Compared for ResourceConfiguration {
         let protocols = [(tcp, "TCP"), (udp, "UDP"), (icmp, "ICMP")];
         let protocols = protocols.into_iter().filter(|(offered, _)| *offered);
         let ports = self.port_ranges.iter();
+        let (kind, target) = match &self.definition {
+            ResourceDefinition::IpResource(address) => ("IpResource", json!(address)),
+        };
         vec![
+            (kind, target),
             (
                 "Protocols",
                 protocols.map(|(_, name)| Value::from(name)).collect(),

@@ -36,7 +36,7 @@ pub fn compile(state: &ControlState) -> DataplaneConfig {
     }
     for configuration in state.resource_configurations() {
         let resource = config::Resource {
-            target: config::ResourceTarget::Address(configuration.ip_resource.into()),
+            target: target(&configuration.definition),
             ports: configuration.port_ranges.clone(),
             protocols: configuration.protocols,
             idle_timeout: configuration.idle_timeout,
@@ -56,6 +56,14 @@ pub fn compile(state: &ControlState) -> DataplaneConfig {
         }
     }
     config
+}
+
+fn target(definition: &ResourceDefinition) -> config::ResourceTarget {
+    match definition {
+        ResourceDefinition::IpResource(address) => {
+            config::ResourceTarget::Address((*address).into())
+        }
+    }
 }
 
 /// `None` only for a reference that does not resolve, which a state never has.

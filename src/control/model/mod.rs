@@ -34,7 +34,9 @@ pub use network_interface::{Attachment, NetworkInterface};
 pub use private_dns_name::{PrivateDnsName, PrivateDnsNameConfiguration, PrivateDnsNameEvent};
 pub use record_set::{Answer, RecordSet, RecordType};
 pub use record_value::RecordValue;
-pub use resource_configuration::{ResourceConfiguration, ResourceConfigurationStatus};
+pub use resource_configuration::{
+    ResourceConfiguration, ResourceConfigurationStatus, ResourceDefinition,
+};
 pub use resource_gateway::{ResourceGateway, ResourceGatewayStatus};
 pub use security_group::{
     GROUPS_PER_INTERFACE, RULES_PER_DIRECTION, RulePeer, SecurityGroup, SecurityGroupRule,

@@ -1,5 +1,6 @@
 //! A resource configuration: what of a provider VPC is offered, and through which gateway.
 
+use std::fmt;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -26,8 +27,9 @@ pub struct ResourceConfiguration {
     pub name: String,
     /// The gateway that leads to it.
     pub resource_gateway_id: ResourceGatewayId,
-    /// The target's address in the gateway's VPC.
-    pub ip_resource: Ipv4Addr,
+    /// Where it is.
+    #[serde(skip)]
+    pub definition: ResourceDefinition,
     /// The ports that are offered, for TCP and UDP.
     #[serde(skip)]
     pub port_ranges: Vec<PortRange>,
@@ -47,6 +49,21 @@ pub struct ResourceConfiguration {
     pub client_token: String,
 }
 
+/// What a configuration of type SINGLE leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ResourceDefinition {
+    /// An address in the gateway's VPC.
+    IpResource(Ipv4Addr),
+}
+
+impl fmt::Display for ResourceDefinition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::IpResource(address) => address.fmt(f),
+        }
+    }
+}
+
 /// What a configuration is at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -59,8 +76,8 @@ const GATEWAY: &str = "ResourceGatewayId";
 
 /// The protocols and ports that are offered.
 type Offer = (Protocols, Vec<PortRange>);
-/// The gateway, and the address behind it.
-type Target = (ResourceGatewayId, Ipv4Addr);
+/// The gateway, and what is behind it.
+type Target = (ResourceGatewayId, ResourceDefinition);
 /// What is offered, where it leads, and how long a flow may be idle.
 type Single = (Offer, Target, Option<Duration>);
 
@@ -78,7 +95,7 @@ impl ControlState {
             (self.check_configuration_name(&command.name), single).all()?;
         let (protocols, port_ranges) = offer;
         check_proxy_protocol(command.proxy_protocol, protocols)?;
-        let (resource_gateway_id, ip_resource) = target;
+        let (resource_gateway_id, definition) = target;
 
         let id = self.mint.mint(&self.owner, &command.client_token);
         self.configuration_names
@@ -91,7 +108,7 @@ impl ControlState {
                 .arn("vpc-lattice", &format!("resourceconfiguration/{id}")),
             name: command.name,
             resource_gateway_id,
-            ip_resource,
+            definition,
             port_ranges,
             protocols,
             idle_timeout,
@@ -162,15 +179,17 @@ impl ControlState {
         Ok((offer, target, idle_timeout))
     }
 
-    /// The gateway, and the address behind it.
+    /// The gateway, and what is behind it.
     fn target(&self, command: &CreateResourceConfiguration) -> Result<Target, ControlErrors> {
-        let (gateway, target) = (
+        let (gateway, definition) = (
             self.gateway_of(command),
-            ip_resource(command.resource_configuration_definition.as_ref()),
+            definition(command.resource_configuration_definition.as_ref()),
         )
             .all()?;
-        self.check_target(gateway, target)?;
-        Ok((gateway.id, target))
+        match definition {
+            ResourceDefinition::IpResource(target) => self.check_target(gateway, target)?,
+        }
+        Ok((gateway.id, definition))
     }
 
     fn gateway_of(
@@ -206,21 +225,21 @@ impl ControlState {
     }
 }
 
-/// The private address that a definition gives; the other kinds come later.
-fn ip_resource(
-    definition: Option<&ResourceConfigurationDefinition>,
-) -> Result<Ipv4Addr, ControlError> {
+/// What the command defines; the other kinds come later.
+fn definition(
+    given: Option<&ResourceConfigurationDefinition>,
+) -> Result<ResourceDefinition, ControlError> {
     const PROPERTY: &str = "ResourceConfigurationDefinition";
     let not_yet = |kind: &str| ControlError::NotYet {
         property: format!("{PROPERTY}.{kind}"),
         what: format!("{kind} as a resource configuration's definition"),
         wanted: "IpResource",
     };
-    match definition {
+    match given {
         Some(ResourceConfigurationDefinition::IpResource(given)) => {
             let target = parse::ipv4_address(&format!("{PROPERTY}.IpResource"), given)?;
             match is_private(target) {
-                true => Ok(target),
+                true => Ok(ResourceDefinition::IpResource(target)),
                 false => Err(ControlError::TargetNotPrivate { given: target }),
             }
         }

@@ -37,7 +37,7 @@ impl Fabric {
                 .map(|resource| self.stack_and_account(resource.id).0)
                 .unwrap_or_default(),
             resource_address: resource
-                .map(|resource| resource.ip_resource.to_string())
+                .map(|resource| resource.definition.to_string())
                 .unwrap_or_default(),
             service: service.map(|service| service.client_token.clone()),
             service_stack: service.map(|service| self.stack_and_account(service.service_id).0),
