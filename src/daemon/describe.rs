@@ -164,6 +164,13 @@ impl Fabric {
                     "target health"
                 );
             }
+            IoEvent::Core(Event::ResourceName { resource, outcome }) => {
+                tracing::info!(?resource, ?outcome, "resource name");
+            }
+            IoEvent::Core(Event::Query(query)) => tracing::info!(?query, "query"),
+            IoEvent::Core(Event::Ask { id, view, ask }) => {
+                tracing::debug!(?id, ?view, ?ask, "upstream is asked");
+            }
             IoEvent::WorkerFailed { worker, reason } => {
                 tell(format_args!(
                     "warning: worker {worker} has failed, its interfaces are silent: {reason}"

@@ -206,5 +206,6 @@ fn settings(spec: &Spec) -> Settings {
         seed: RandomState::new().build_hasher().finish(),
         mtu: spec.mtu,
         max_flows: MAX_FLOWS,
+        query_log: false,
     }
 }

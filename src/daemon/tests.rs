@@ -34,6 +34,7 @@ fn fabric() -> Fabric {
         seed: 7,
         mtu: 9001,
         max_flows: 1024,
+        query_log: false,
     });
     dataplane.apply(compile(&stacks.state));
     Fabric {

@@ -1,11 +1,14 @@
 //! The questions that a first packet is asked, in the pipeline's order. Each is a plain function of the snapshot.
 
+use std::sync::Arc;
+
 use super::balance::{Listener, Node};
 use super::config::{Destination, EniIdx, Resource, ResourceTarget, Role};
 use super::dropped::Dropped;
 use super::eni::Eni;
 use super::flow::{Claim, FlowKey};
 use super::groups::Direction;
+use super::names::{Known, is_allowed};
 use super::snapshot::Snapshot;
 use super::verdict::DropReason;
 use crate::net::{Addr, FiveTuple, Headers, Protocol, Transport};
@@ -32,7 +35,8 @@ pub(super) struct Provider<'a> {
 
 /// What an endpoint leads to.
 pub(super) enum Offer<'a> {
-    Resource(&'a Resource),
+    /// If the resource is a name, what is known of it.
+    Resource(&'a Resource, Option<&'a Known>),
     Listener(&'a Node, &'a Listener),
 }
 
@@ -170,9 +174,10 @@ impl Snapshot {
         let nothing = DropReason::NoTarget;
         let offer = match resource {
             Some(resource) => {
+                let known = self.names.get(resource).map(Arc::as_ref);
                 let resource = self.resources.get(resource).ok_or(nothing)?;
                 resource.serves(protocol, port)?;
-                Offer::Resource(resource)
+                Offer::Resource(resource, known)
             }
             None => {
                 let node = self.balancers.node(gateway).ok_or(nothing)?;
@@ -192,12 +197,14 @@ impl Snapshot {
     ) -> Result<Target<'_>, Dropped> {
         let gateway = provider.gateway;
         let (address, port) = match provider.offer {
-            Offer::Resource(resource) => match resource.target {
-                ResourceTarget::Address(address) => (address, headers.tuple.dst_port),
-                ResourceTarget::Name { .. } => {
-                    return Err(Dropped::at(gateway.idx, DropReason::NoTarget));
-                }
-            },
+            Offer::Resource(resource, known) => {
+                let address = match resource.target {
+                    ResourceTarget::Address(address) => Some(address),
+                    ResourceTarget::Name { .. } => known.and_then(Known::next),
+                };
+                let unknown = || Dropped::at(gateway.idx, DropReason::NameNotResolved);
+                (address.ok_or_else(unknown)?, headers.tuple.dst_port)
+            }
             Offer::Listener(node, listener) => self
                 .balancers
                 .select(node, listener, source, headers)
@@ -250,9 +257,11 @@ impl Offer<'_> {
     /// Does it lead to this address, and, if it has one of its own there, port?
     pub(super) fn leads_to(&self, address: Addr, port: u16) -> bool {
         match self {
-            Self::Resource(resource) => match resource.target {
-                ResourceTarget::Address(target) => target == address,
-                ResourceTarget::Name { .. } => false,
+            Self::Resource(resource, known) => match &resource.target {
+                ResourceTarget::Address(target) => *target == address,
+                ResourceTarget::Name { allowed, .. } => {
+                    is_allowed(allowed, address) && known.is_some_and(|it| it.has_led_to(address))
+                }
             },
             Self::Listener(node, listener) => node.keeps(listener, address, port),
         }

@@ -10,7 +10,8 @@
 //!   poll_transmit(&mut worker)                             -> packets that the core itself originates
 //!   poll_timeout(&worker)                                  -> Deadline { at, reason }
 //! park(&mut worker)                                        before sleeping: it holds nothing any more
-//! poll_event()                                             -> what people may want to know
+//! poll_event()                                             -> what people may want to know, and upstream is asked
+//! handle_resolved(id, upstream, now)                       what upstream has said; a worker goes on with it
 //! ```
 //!
 //! Invariant: a run is reproducible. Time comes as an argument and randomness from the seed in [`Settings`].
@@ -37,9 +38,11 @@ mod health;
 mod holdings;
 mod icmp_error;
 mod idx;
+mod names;
 mod nat;
 mod pipeline;
 mod proxy_protocol;
+mod resolver;
 mod snapshot;
 mod sweep;
 mod terms;
@@ -57,16 +60,21 @@ pub use config::{DataplaneConfig, EniIdx, TargetIdx};
 pub use eni::EniCounters;
 pub use health::{Failure, TargetHealth, TargetHealthView};
 pub use idx::{Idx, IdxAllocator, Table};
+pub use names::{NameFailure, ResourceName, ResourceNameOutcome};
+pub use resolver::{AskId, QueryLog, ResolverCounters};
 pub use time::Instant;
 pub use verdict::{DropReason, Verdict};
 pub use view::{FlowView, SideView};
 pub use worker::{Transmit, Worker};
 
+use config::{ResourceIdx, View};
 use cut::Cut;
 use epoch::Epochs;
 use flow::FlowTable;
 use health::Checks;
 use holdings::Holdings;
+use names::Names;
+use resolver::Resolvers;
 use snapshot::Snapshot;
 use sweep::Sweep;
 
@@ -81,6 +89,8 @@ pub struct Settings {
     pub mtu: u16,
     /// How many flows may live at once.
     pub max_flows: usize,
+    /// Is each query to a resolver an [`Event::Query`]?
+    pub query_log: bool,
 }
 
 /// When the core wants to be called again, and why.
@@ -103,6 +113,12 @@ pub enum Reason {
     ProxyHeader,
     /// Probing targets.
     HealthCheck,
+    /// Going on with questions of which upstream has said something, or has been given up.
+    Resolved,
+    /// Attending to TCP connections to resolvers.
+    ResolverConnection,
+    /// Looking up the names of resources.
+    ResourceName,
 }
 
 /// The VPC fabric: every VPC, interface, security group and flow.
@@ -117,13 +133,33 @@ pub struct Dataplane {
     sweep: Sweep,
     cut: Cut,
     checks: Checks,
+    resolvers: Resolvers,
+    names: Names,
 }
 
-/// Something that people may want to know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Something that people may want to know, or upstream is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A node has found that a target's health has changed, or the reason for it.
     TargetHealth(TargetHealthView),
+    /// A resolver has to ask upstream; [`Dataplane::handle_resolved`] takes what that says.
+    Ask {
+        /// Names the question.
+        id: AskId,
+        /// In whose view it is.
+        view: View,
+        /// The question.
+        ask: dns::Ask,
+    },
+    /// A resolver has answered a query; only with [`Settings::query_log`].
+    Query(Box<QueryLog>),
+    /// What is known of where a resource's domain name leads has changed.
+    ResourceName {
+        /// The resource.
+        resource: ResourceIdx,
+        /// What it is now.
+        outcome: ResourceNameOutcome,
+    },
 }
 
 impl Dataplane {
@@ -138,6 +174,8 @@ impl Dataplane {
             sweep: Sweep::default(),
             cut: Cut::default(),
             checks: Checks::default(),
+            resolvers: Resolvers::new(settings.seed),
+            names: Names::default(),
             settings,
         }
     }
@@ -159,7 +197,9 @@ impl Dataplane {
         // Taking a large one apart takes milliseconds, which no worker has: it happens here, when none holds it any more.
         replaced.retain(|snapshot| Arc::strong_count(snapshot) > 1);
         let (next, plan) = Snapshot::new(config, &self.settings, &self.snapshot.load());
-        replaced.push(self.snapshot.swap(Arc::new(next)));
+        let next = Arc::new(next);
+        replaced.push(self.snapshot.swap(Arc::clone(&next)));
+        self.names.follow(&next);
         self.cut.follow(self.epochs.retire());
         self.checks.follow(plan);
     }
@@ -194,11 +234,14 @@ impl Dataplane {
         worker.poll_transmit()
     }
 
-    /// The next thing that people may want to know, in the order in which they happened; to be asked after each batch, and after
-    /// [`Dataplane::apply`].
+    /// The next thing that people may want to know, those of a kind in the order in which they happened; to be asked after each
+    /// batch, and after [`Dataplane::apply`].
     #[inline]
     pub fn poll_event(&self) -> Option<Event> {
-        self.checks.poll_event().map(Event::TargetHealth)
+        match self.checks.poll_event() {
+            Some(view) => Some(Event::TargetHealth(view)),
+            None => self.resolvers.news.poll(),
+        }
     }
 
     /// Counts a packet that the shell could not read or write at this interface.

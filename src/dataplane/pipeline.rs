@@ -4,7 +4,8 @@
 //! parse -> flows.lookup -- hit --> forward: rewrite, out of the other side's interface
 //!              | miss
 //!              v
-//! source_check -> route -> answer: who takes it there? -> admit
+//! source_check -> is it for the VPC's resolver? that takes it, whatever security groups say
+//!              -> route -> answer: who takes it there? -> admit
 //!     an instance:        open a flow inside the VPC, forward
 //!     an endpoint's ENI:  provider -> select_target -> admit_gateway -> bind -> open a flow, forward
 //!     the ENI itself:     its smoltcp stack
@@ -130,6 +131,9 @@ impl Dataplane {
         let source = snapshot.source_check(from, headers)?;
         if headers.transport == Transport::IcmpError {
             return self.forward_error(worker, source, packet, headers, now);
+        }
+        if let Some(resolver) = snapshot.resolver(source, headers) {
+            return self.ask_resolver(worker, source, resolver, packet, headers, now);
         }
         let destination = snapshot.route(source, headers)?;
         let answer = snapshot.answer(destination, headers)?;

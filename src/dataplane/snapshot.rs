@@ -9,12 +9,17 @@ use ipnet::IpNet;
 
 use super::Settings;
 use super::balance::Balancers;
-use super::config::{DataplaneConfig, EndpointId, EniIdx, Interface, Resource, Role, Vpc, VpcIdx};
+use super::config::{
+    DataplaneConfig, EndpointId, EniIdx, Interface, Resource, Role, View, Vpc, VpcIdx,
+};
+use super::dns::Zones;
 use super::dropped::Dropped;
 use super::eni::Eni;
 use super::groups::Groups;
 use super::health::{self, Plan};
 use super::idx::Table;
+use super::names::{self, Known};
+use super::resolver::Host;
 use super::verdict::DropReason;
 use crate::net::Addr;
 
@@ -26,6 +31,11 @@ pub(super) struct Snapshot {
     endpoint_ids: Table<Interface, EndpointId>,
     pub(super) groups: Groups,
     pub(super) resources: Table<Resource>,
+    /// Where the resources that are names are.
+    pub(super) names: Table<Resource, Arc<Known>>,
+    pub(super) resolvers: Table<Vpc, Host>,
+    /// What everybody sees.
+    public: Zones,
     pub(super) balancers: Balancers,
     /// Gateways, and load balancers' nodes, that serve more than one endpoint.
     shared: HashSet<EniIdx, FixedState>,
@@ -51,6 +61,9 @@ impl Snapshot {
         before: &Self,
     ) -> (Self, Plan) {
         let balancers = Balancers::new(&config, settings.seed, &before.balancers);
+        let public = Zones::public(&config.public_zones);
+        let names = names::known(&config.resources, before);
+        let resolvers = resolvers(&config.vpcs, &public, settings.mtu, before);
         let vpcs = Vpcs::new(mem::take(&mut config.vpcs), &config.enis);
         let plan = health::plan(&config, |vpc, address| {
             let idx = vpcs.lookup(vpc, address).ok()?;
@@ -74,6 +87,9 @@ impl Snapshot {
             endpoint_ids: config.endpoint_ids,
             groups,
             resources: config.resources,
+            names,
+            resolvers,
+            public,
             balancers,
             shared,
         };
@@ -102,10 +118,30 @@ impl Snapshot {
         self.shared.contains(&gateway)
     }
 
+    /// The zones of a view; a VPC without a resolver has none of its own.
+    pub(super) fn zones(&self, view: View) -> &Zones {
+        match view {
+            View::Public => &self.public,
+            View::Vpc(vpc) => self.resolvers.get(vpc).map_or(&self.public, |it| &it.zones),
+        }
+    }
+
     /// The interface that has this address in this VPC.
     pub(super) fn lookup(&self, vpc: VpcIdx, address: Addr) -> Result<&Eni, DropReason> {
         self.eni(self.vpcs.lookup(vpc, address)?)
     }
+}
+
+/// The resolvers of all VPCs that have one.
+fn resolvers(vpcs: &Table<Vpc>, public: &Zones, mtu: u16, before: &Snapshot) -> Table<Vpc, Host> {
+    let mut resolvers = Table::new();
+    for (idx, vpc) in vpcs.iter() {
+        if let Some(resolver) = &vpc.resolver {
+            let before = before.resolvers.get(idx);
+            resolvers.insert(idx, Host::new(idx, resolver, public, mtu, before));
+        }
+    }
+    resolvers
 }
 
 /// The gateways and nodes to which more than one endpoint leads.

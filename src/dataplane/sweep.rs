@@ -3,7 +3,6 @@
 //! Whether a flow has expired is decided when a packet asks ([`Flow::admit`](super::flow::Flow::admit)), to the microsecond.
 //! Sweeping only takes the memory back: so there are no timers, nothing to do per packet, and no pause.
 
-use std::iter;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -34,18 +33,22 @@ impl Dataplane {
     /// When [`Dataplane::handle_timeout`] has something to do; `None` while nothing is under way.
     pub fn poll_timeout(&self, worker: &Worker) -> Option<Deadline> {
         let deadline = |at, reason| Deadline { at, reason };
-        let probe = self.due_check(worker);
-        let probe = probe.map(|at| deadline(at, Reason::HealthCheck));
-        if self.flows.is_empty() {
-            return probe;
-        }
-        let sweep = Instant(self.sweep.due.load(Relaxed));
-        let cut = self.cut.due();
-        let header = worker.reminded_at();
-        iter::once(deadline(sweep, Reason::Sweep))
-            .chain(cut.map(|at| deadline(at, Reason::Cut)))
-            .chain(header.map(|at| deadline(at, Reason::ProxyHeader)))
-            .chain(probe)
+        let of_flows = [
+            (Reason::Sweep, Some(Instant(self.sweep.due.load(Relaxed)))),
+            (Reason::Cut, self.cut.due()),
+            (Reason::ProxyHeader, worker.reminded_at()),
+        ];
+        let of_others = [
+            (Reason::HealthCheck, self.due_check(worker)),
+            (Reason::Resolved, self.due_answers()),
+            (Reason::ResolverConnection, self.due_connections()),
+            (Reason::ResourceName, self.due_names()),
+        ];
+        let has_flows = !self.flows.is_empty();
+        let of_flows = of_flows.into_iter().filter(|_| has_flows);
+        of_flows
+            .chain(of_others)
+            .filter_map(|(reason, at)| Some(deadline(at?, reason)))
             .min_by_key(|deadline| deadline.at)
     }
 
@@ -54,6 +57,9 @@ impl Dataplane {
         self.cut(worker, now);
         self.repeat_headers(worker, now);
         self.check_health(worker, now);
+        self.answer_askers(worker, now);
+        self.tend_connections(worker, now);
+        self.look_up_names(now);
         self.sweep(worker, now);
     }
 

@@ -94,11 +94,11 @@ impl Dataplane {
             _ => (ICMP_QUERY, ICMP_QUERY),
         };
         let proxied = match &provider.offer {
-            Offer::Resource(resource) => resource.proxy_protocol,
+            Offer::Resource(resource, _) => resource.proxy_protocol,
             Offer::Listener(_, listener) => listener.proxy_protocol,
         };
         let own = match (&provider.offer, &headers.transport) {
-            (Offer::Resource(resource), _) => resource.idle_timeout,
+            (Offer::Resource(resource, _), _) => resource.idle_timeout,
             (Offer::Listener(_, listener), Transport::Tcp(_)) => Some(listener.tcp_idle_timeout),
             (Offer::Listener(..), _) => None,
         };

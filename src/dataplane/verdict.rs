@@ -60,12 +60,16 @@ drop_reasons! {
     Ipv6,
     /// A fragment, which privlink does not forward yet.
     Fragment,
-    /// A transport header that contradicts itself: its length, or its flags.
+    /// A transport header that contradicts itself: its length, its flags or, to a resolver, its checksum.
     BadTransportHeader,
     /// An ICMP message that is neither an echo nor an error about a live flow.
     IcmpType,
     /// The source address is not the sending interface's own.
     SourceCheck,
+    /// To a resolver's address, and neither UDP nor TCP.
+    NotForResolver,
+    /// More than 1,024 packets to the resolver within a second, or more of its TCP connections than are left for all others.
+    ResolverLimit,
     /// The destination lies outside of the VPC's CIDRs.
     NoRoute,
     /// Nothing in the VPC has the destination address.
@@ -82,6 +86,8 @@ drop_reasons! {
     PortNotOffered,
     /// The target group has no target in the zones that the load balancer's node may use (a TCP sender gets a RST).
     NoTargetInScope,
+    /// The resource's domain name has not led to an allowed address yet.
+    NameNotResolved,
     /// No interface in the provider's VPC has the target address.
     NoTarget,
     /// Every gateway address and port towards this target is in use, or a live flow has the same two ends.

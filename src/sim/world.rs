@@ -53,6 +53,7 @@ impl World {
             seed: 7,
             mtu: 9001,
             max_flows: 100_000,
+            query_log: false,
         }
     }
 

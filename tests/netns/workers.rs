@@ -58,6 +58,7 @@ impl Pair {
             seed: 1,
             mtu: 1500,
             max_flows: 1000,
+            query_log: false,
         }));
         dataplane.apply(config());
         let (mut namespaces, mut tuns) = (Vec::new(), Vec::new());

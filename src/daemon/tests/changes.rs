@@ -68,6 +68,7 @@ impl Site {
             seed: 7,
             mtu: 9001,
             max_flows: 1024,
+            query_log: false,
         };
         let dataplane = Arc::new(Dataplane::new(settings));
         let options = WorkerOptions { workers: 1, clock };

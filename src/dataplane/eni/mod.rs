@@ -16,6 +16,7 @@ pub use counters::EniCounters;
 pub(super) use stack::Stack;
 
 use super::config::{EniIdx, Interface, Role};
+use super::resolver::Rate;
 use super::time::Instant;
 use crate::net::Addr;
 
@@ -27,6 +28,8 @@ pub(super) struct Eni {
     counters: Arc<[Counters]>,
     /// How many flows it has opened that are still in the table.
     opened: Arc<AtomicUsize>,
+    /// What it has asked its VPC's resolver of late.
+    pub(super) asked: Arc<Mutex<Rate>>,
     /// The host behind an address that no instance answers for.
     stack: Option<Arc<Mutex<Stack>>>,
 }
@@ -65,6 +68,7 @@ impl Eni {
             interface,
             counters,
             opened: before.map_or_else(Arc::default, |before| Arc::clone(&before.opened)),
+            asked: before.map_or_else(Arc::default, |before| Arc::clone(&before.asked)),
             stack,
         }
     }

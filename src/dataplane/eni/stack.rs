@@ -1,13 +1,14 @@
 //! The host behind an interface that no instance stands behind: smoltcp, fed and drained one packet at a time.
 //!
-//! It answers ICMP echo, and opens the connections of health checks, each on a stack of its own. It has no say in what reaches it:
-//! the pipeline has already asked the security groups, and checked TCP's checksum where there is one.
+//! It answers ICMP echo, opens the connections of health checks, each on a stack of its own, and has the resolvers' sockets. It has no
+//! say in what reaches it: the pipeline has already asked the security groups, and checked checksums where there is one.
 
 use std::collections::VecDeque;
 
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::phy::{Checksum, Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::socket::tcp::{Socket, SocketBuffer};
+use smoltcp::socket::udp::{self, PacketBuffer, PacketMetadata};
 use smoltcp::wire::{HardwareAddress, IpCidr, Ipv4Address};
 
 use super::super::time::Instant;
@@ -77,11 +78,7 @@ impl Stack {
         (to, port): (Addr, u16),
         (sends, receives): (usize, usize),
     ) -> Option<SocketHandle> {
-        let buffer = |bytes| SocketBuffer::new(vec![0; bytes]);
-        let mut socket = Socket::new(buffer(receives), buffer(sends));
-        // Whoever waits for an answer can have his acknowledgement at once.
-        socket.set_ack_delay(None);
-        socket.set_nagle_enabled(false);
+        let mut socket = new_socket(sends, receives);
         let context = self.interface.context();
         socket
             .connect(context, (v4(to)?, port), (v4(from)?, own_port))
@@ -89,10 +86,50 @@ impl Stack {
         Some(self.sockets.add(socket))
     }
 
+    /// Waits for one TCP connection to this port, with buffers of these many bytes to send and to receive.
+    pub(in crate::dataplane) fn listen(
+        &mut self,
+        port: u16,
+        (sends, receives): (usize, usize),
+    ) -> Option<SocketHandle> {
+        let mut socket = new_socket(sends, receives);
+        socket.listen(port).ok()?;
+        Some(self.sockets.add(socket))
+    }
+
+    /// Takes datagrams to this port, one at a time, with room for these many bytes to send and to receive.
+    pub(in crate::dataplane) fn bind(
+        &mut self,
+        port: u16,
+        (sends, receives): (usize, usize),
+    ) -> Option<SocketHandle> {
+        let buffer = |bytes| PacketBuffer::new(vec![PacketMetadata::EMPTY], vec![0; bytes]);
+        let mut socket = udp::Socket::new(buffer(receives), buffer(sends));
+        socket.bind(port).ok()?;
+        Some(self.sockets.add(socket))
+    }
+
     /// The socket of a connection.
     pub(in crate::dataplane) fn socket(&mut self, handle: SocketHandle) -> &mut Socket<'static> {
         self.sockets.get_mut(handle)
     }
+
+    /// The socket of a port for datagrams.
+    pub(in crate::dataplane) fn datagrams(
+        &mut self,
+        handle: SocketHandle,
+    ) -> &mut udp::Socket<'static> {
+        self.sockets.get_mut(handle)
+    }
+}
+
+fn new_socket(sends: usize, receives: usize) -> Socket<'static> {
+    let buffer = |bytes| SocketBuffer::new(vec![0; bytes]);
+    let mut socket = Socket::new(buffer(receives), buffer(sends));
+    // Whoever waits for an answer can have his acknowledgement at once.
+    socket.set_ack_delay(None);
+    socket.set_nagle_enabled(false);
+    socket
 }
 
 fn v4(address: Addr) -> Option<Ipv4Address> {
@@ -131,6 +168,7 @@ impl Device for Link {
         capabilities.max_transmission_unit = self.mtu;
         // A packet from a TUN may have none yet.
         capabilities.checksum.tcp = Checksum::Tx;
+        capabilities.checksum.udp = Checksum::Tx;
         capabilities
     }
 }

@@ -31,7 +31,7 @@ use super::flow::{Flow, FlowKey, Side, State};
 use super::time::Instant;
 use super::verdict::{DropReason, Verdict};
 use super::worker::Worker;
-use crate::net::{Addr, FiveTuple, Headers, Packet, Protocol, Transport, VnetHeader, checksum};
+use crate::net::{Addr, FiveTuple, Headers, Packet, Protocol, VnetHeader};
 use plan::{Duty, Key};
 pub(super) use plan::{Plan, plan};
 use probe::Probe;
@@ -549,7 +549,7 @@ impl Dataplane {
     ) -> Verdict {
         let own = flow.key(Side::Initiator);
         let is_known = worker.count_received(own.ingress, headers.len).is_ok();
-        if is_known && is_intact(packet, headers) {
+        if is_known && packet.is_intact(headers) {
             self.checks.with(|ledger| {
                 if let Some(key) = ledger.probes.get(&own.to_words()).copied() {
                     self.go_on(worker, ledger, key, Some(packet.bytes()), now);
@@ -558,18 +558,4 @@ impl Dataplane {
         }
         Verdict::Answered
     }
-}
-
-/// Is a segment's checksum right, if it has one yet?
-fn is_intact(packet: &Packet<'_>, headers: &Headers) -> bool {
-    let Some(segment) = packet.bytes().get(headers.transport_at..headers.len) else {
-        return false;
-    };
-    let FiveTuple {
-        protocol, src, dst, ..
-    } = headers.tuple;
-    let pseudo = checksum::pseudo_header(src, dst, protocol, segment.len());
-    let sum = u64::from(pseudo) + u64::from(checksum::sum(segment));
-    matches!(headers.transport, Transport::Tcp(_))
-        && (packet.vnet().needs_csum() || checksum::fold(sum) == u16::MAX)
 }

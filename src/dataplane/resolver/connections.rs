@@ -1,0 +1,241 @@
+//! The TCP connections to all resolvers.
+//!
+//! Invariant: a connection's place in the schedule is when it has something to do; it goes when it is over.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use foldhash::fast::FixedState;
+use parking_lot::Mutex;
+use rand_chacha::rand_core::Rng;
+
+use super::super::Dataplane;
+use super::super::dropped::Dropped;
+use super::super::time::Instant;
+use super::super::verdict::{DropReason, Verdict};
+use super::super::worker::Worker;
+use super::connection::Connection;
+use super::quota::Quota;
+use super::{Asked, Client, Host};
+use crate::net::{Headers, Packet, Transport};
+
+/// How many there may be.
+const MOST: usize = 2048;
+/// Of them, those of one interface.
+const MOST_EACH: usize = 32;
+/// Connections that have their turn in one go.
+const MOST_AT_ONCE: usize = 16;
+/// Questions taken from one connection in one go: some microseconds each.
+const MOST_QUERIES: usize = 16;
+/// Until whoever has asked too much is listened to again.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// A connection's key, as words.
+type Key = [u64; 6];
+
+/// All connections.
+pub(super) struct Connections {
+    /// When something is due, in microseconds; [`NEVER`] while nothing is.
+    due: AtomicU64,
+    ledger: Mutex<Ledger>,
+}
+
+const NEVER: u64 = u64::MAX;
+
+struct Ledger {
+    open: HashMap<Key, Held, FixedState>,
+    schedule: BTreeSet<(Instant, Key)>,
+    quota: Quota,
+    /// How many there have been.
+    opened: u64,
+}
+
+struct Held {
+    connection: Connection,
+    /// Its place in the schedule.
+    wake: Instant,
+}
+
+impl Default for Connections {
+    fn default() -> Self {
+        Self {
+            due: AtomicU64::new(NEVER),
+            ledger: Mutex::new(Ledger {
+                open: HashMap::default(),
+                schedule: BTreeSet::new(),
+                quota: Quota::new(MOST, MOST_EACH),
+                opened: 0,
+            }),
+        }
+    }
+}
+
+impl Connections {
+    /// Shows what there is to do without the lock.
+    fn note(&self, ledger: &Ledger) {
+        let due = ledger.schedule.first();
+        self.due.store(due.map_or(NEVER, |(at, _)| at.0), Relaxed);
+    }
+}
+
+impl Ledger {
+    /// A SYN has come.
+    fn open(&mut self, mut client: Client, stack: (u16, u64), now: Instant) -> bool {
+        let eni = client.key.ingress;
+        if !self.quota.take(eni) {
+            return false;
+        }
+        self.opened += 1;
+        client.connection = self.opened;
+        let Some(connection) = Connection::new(client, stack, now) else {
+            self.quota.give_back(eni);
+            return false;
+        };
+        let key = client.key.to_words();
+        self.schedule.insert((now, key));
+        let wake = now;
+        self.open.insert(key, Held { connection, wake });
+        true
+    }
+
+    /// Looks at a connection again when that has something to do; or never again.
+    fn settle(&mut self, key: Key, now: Instant) {
+        let Some(held) = self.open.get_mut(&key) else {
+            return;
+        };
+        self.schedule.remove(&(held.wake, key));
+        if held.connection.is_over() {
+            self.quota.give_back(held.connection.client.key.ingress);
+            self.open.remove(&key);
+            return;
+        }
+        held.wake = held.connection.due(now);
+        self.schedule.insert((held.wake, key));
+    }
+
+    /// The next connection that is due.
+    fn next_due(&self, now: Instant) -> Option<Key> {
+        let (at, key) = self.schedule.first()?;
+        (*at <= now).then_some(*key)
+    }
+}
+
+impl Dataplane {
+    /// When [`Dataplane::tend_connections`] has something to do.
+    pub(in crate::dataplane) fn due_connections(&self) -> Option<Instant> {
+        let due = self.resolvers.connections.due.load(Relaxed);
+        (due != NEVER).then_some(Instant(due))
+    }
+
+    /// Gives the connections that are due their turn.
+    pub(in crate::dataplane) fn tend_connections(&self, worker: &mut Worker, now: Instant) {
+        if self.due_connections().is_none_or(|due| now < due) {
+            return;
+        }
+        let connections = &self.resolvers.connections;
+        let Some(mut ledger) = connections.ledger.try_lock() else {
+            return;
+        };
+        for _ in 0..MOST_AT_ONCE {
+            let Some(key) = ledger.next_due(now) else {
+                break;
+            };
+            self.tend(worker, &mut ledger, key, now);
+        }
+        connections.note(&ledger);
+    }
+
+    /// A segment to a resolver: it belongs to a connection, or begins one.
+    pub(super) fn ask_by_segment(
+        &self,
+        worker: &mut Worker,
+        resolver: &Host,
+        client: Client,
+        packet: &Packet<'_>,
+        headers: &Headers,
+        now: Instant,
+    ) -> Result<Verdict, Dropped> {
+        let (key, eni) = (client.key.to_words(), client.key.ingress);
+        let opens = matches!(&headers.transport, Transport::Tcp(segment) if segment.opens());
+        let connections = &self.resolvers.connections;
+        let mut ledger = connections.ledger.lock();
+        if !ledger.open.contains_key(&key) {
+            if !opens {
+                return Err(Dropped::stray(eni, DropReason::NoFlow, headers));
+            }
+            let stack = (self.settings.mtu, worker.random.next_u64());
+            if !ledger.open(client, stack, now) {
+                resolver.counters.limited();
+                return Err(Dropped::at(eni, DropReason::ResolverLimit));
+            }
+        }
+        if let Some(held) = ledger.open.get_mut(&key) {
+            held.connection.receive(packet.bytes());
+        }
+        self.tend(worker, &mut ledger, key, now);
+        connections.note(&ledger);
+        Ok(Verdict::Answered)
+    }
+
+    /// A question that has waited is answered, if its connection is still there.
+    pub(super) fn answer_on_connection(
+        &self,
+        worker: &mut Worker,
+        client: Client,
+        answer: &[u8],
+        now: Instant,
+    ) {
+        let key = client.key.to_words();
+        let connections = &self.resolvers.connections;
+        let mut ledger = connections.ledger.lock();
+        let Some(Held { connection, .. }) = ledger.open.get_mut(&key) else {
+            return;
+        };
+        if connection.client.connection != client.connection {
+            return;
+        }
+        connection.waiting -= 1;
+        connection.say(answer, now);
+        self.tend(worker, &mut ledger, key, now);
+        connections.note(&ledger);
+    }
+
+    /// Gives a connection its turn.
+    fn tend(&self, worker: &mut Worker, ledger: &mut Ledger, key: Key, now: Instant) {
+        let Some(Held { connection, .. }) = ledger.open.get_mut(&key) else {
+            return;
+        };
+        let snapshot = Arc::clone(&worker.snapshot);
+        let eni = connection.client.key.ingress;
+        let resolver = snapshot.resolvers.get(connection.client.vpc);
+        let mut packets = connection.go_on(now);
+        match resolver.zip(snapshot.eni(eni).ok()) {
+            Some((resolver, source)) => {
+                for taken in 0.. {
+                    let may_ask = || taken < MOST_QUERIES && source.asked.lock().admit(1, now);
+                    if connection.has_query() && !may_ask() {
+                        connection.pause(now + PAUSE);
+                    }
+                    let Some(query) = connection.next_query(now) else {
+                        break;
+                    };
+                    match self.ask(worker, resolver, connection.client, &query, now) {
+                        Asked::Answered(answer) => connection.say(&answer, now),
+                        Asked::Waits => connection.waiting += 1,
+                        Asked::Nothing => connection.abort(),
+                    }
+                    packets.extend(connection.go_on(now));
+                }
+            }
+            // There is no resolver any more.
+            None => connection.abort(),
+        }
+        packets.extend(connection.go_on(now));
+        for packet in packets {
+            worker.tell(eni, packet);
+        }
+        ledger.settle(key, now);
+    }
+}
