@@ -3,7 +3,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use privlink::dataplane::config::{Destination, Protocols, ResourceTarget, Role};
+use privlink::dataplane::config::{Destination, Protocols, Resolver, ResourceTarget, Role, View};
 use privlink::dataplane::{DropReason, EniIdx, Verdict};
 use privlink::net::{Addr, Segment, VnetHeader};
 use privlink::sim::{
@@ -199,6 +199,22 @@ fn a_packet_of_a_flow_and_a_silent_drop_allocate_nothing() {
         assert_eq!(count, 0, "{reason:?}");
     }
 
+    let mut topology = Topology::w1();
+    let resolver = [172, 18, 0, 2];
+    let vpc = topology.config.vpcs.get_mut(Topology::CONSUMER_VPC);
+    vpc.unwrap().resolver = Some(Resolver {
+        addresses: vec![Addr::v4(resolver)],
+        zones: vec![],
+    });
+    let mut world = World::new(&topology);
+    let ping = echo_request(Topology::EC2_ADDRESS, resolver, 1).build();
+    for reason in [DropReason::NotForResolver, DropReason::ResolverLimit] {
+        let count = allocations(&mut world, A, &ping, Verdict::Drop(reason));
+        assert_eq!(count, 0, "{reason:?}");
+        // With these it is 1,024 within the second.
+        (PACKETS..1024).for_each(|_| drop(world.send_packet(A, ping.clone())));
+    }
+
     // The count counts: what opens a flow for the first time makes its table's memory.
     let mut fresh = World::new(&Topology::w1());
     let before = ALLOCATIONS.load(Relaxed);
@@ -209,7 +225,7 @@ fn a_packet_of_a_flow_and_a_silent_drop_allocate_nothing() {
 /// A reason to refuse what W1 admits, and the change that brings it about.
 type Refusal = (DropReason, fn(&mut Topology));
 
-fn refusals() -> [Refusal; 5] {
+fn refusals() -> [Refusal; 6] {
     use DropReason::*;
     [
         (EndpointNotAvailable, |topology| {
@@ -222,6 +238,13 @@ fn refusals() -> [Refusal; 5] {
             topology.resource().protocols.tcp = false;
         }),
         (PortNotOffered, |topology| topology.resource().ports.clear()),
+        (NameNotResolved, |topology| {
+            topology.resource().target = ResourceTarget::Name {
+                name: "example.com.".parse().unwrap(),
+                view: View::Public,
+                allowed: vec![],
+            };
+        }),
         (NoTarget, |topology| {
             topology.resource().target = ResourceTarget::Address(Addr::v4([172, 18, 9, 9]));
         }),

@@ -62,10 +62,8 @@ fn no_two_flows_share_a_gateway_address_and_port_towards_one_target() {
     let gateway = topology.interface(Topology::GATEWAY_C);
     gateway.addresses.truncate(1);
     let settings = Settings {
-        workers: 2,
-        seed: 7,
-        mtu: 9001,
         max_flows: 100_000,
+        ..World::settings()
     };
     let mut world = World::with(&topology, settings);
     let bound: HashSet<_> = (1024..51_024)
@@ -107,10 +105,8 @@ fn exhausted_ports_are_told_to_the_consumer_with_icmp_code_13_and_counted() {
 #[test]
 fn a_full_flow_table_is_a_drop_and_space_comes_back_when_flows_expire() {
     let settings = Settings {
-        workers: 2,
-        seed: 7,
-        mtu: 9001,
         max_flows: 10,
+        ..World::settings()
     };
     let mut world = World::with(&Topology::w1(), settings);
     // Its half; the rest is for others.

@@ -76,7 +76,10 @@ pub fn names(world: &World, target: u32) -> (&'static str, Option<&'static str>)
 /// What has been told of each target, as state and reason.
 pub fn told(world: &World) -> BTreeMap<u32, Vec<String>> {
     let mut told = BTreeMap::<_, Vec<_>>::new();
-    for Event::TargetHealth(view) in world.events() {
+    for event in world.events() {
+        let Event::TargetHealth(view) = event else {
+            panic!("{event:?}")
+        };
         let reason = view.health.reason().unwrap_or("-");
         let line = format!("{} {reason}", view.health.state());
         told.entry(view.target.index()).or_default().push(line);

@@ -2,6 +2,7 @@
 
 mod balance;
 mod cut;
+mod dns_resource;
 mod endpoint;
 mod failing;
 mod groups;
@@ -9,6 +10,7 @@ mod health;
 mod hostile;
 mod proxy;
 mod races;
+mod resolver;
 mod rows;
 mod saas;
 mod scale;

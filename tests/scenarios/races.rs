@@ -10,7 +10,7 @@ use std::time::{Duration, Instant as Clock};
 use parking_lot::Mutex;
 use privlink::dataplane::{Dataplane, DropReason, EniIdx, Instant, Settings, Verdict, Worker};
 use privlink::net::Packet;
-use privlink::sim::{SimPacket, Topology, tcp};
+use privlink::sim::{SimPacket, Topology, World, tcp};
 
 use super::{A, ACK, B, EC2, ENDPOINT, NEIGHBOUR, RST, SYN};
 
@@ -178,9 +178,8 @@ fn flows_that_come_and_go_under_four_threads_are_never_mixed_up() {
     let arena = Arena {
         dataplane: Dataplane::new(Settings {
             workers: 5,
-            seed: 7,
-            mtu: 9001,
             max_flows: FLOWS,
+            ..World::settings()
         }),
         now: AtomicU64::new(0),
         stop: AtomicBool::new(false),

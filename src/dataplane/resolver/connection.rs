@@ -93,22 +93,21 @@ impl Connection {
 
     /// The next query, if it is to be taken now.
     pub(super) fn next_query(&mut self, now: Instant) -> Option<Vec<u8>> {
-        if self.pauses.is_some_and(|until| now < until) {
-            return None;
-        }
+        let len = self.message().filter(|_| self.has_query(now))?;
         self.pauses = None;
-        if self.waiting >= MOST_WAITING || self.says.len() > MOST_UNSENT {
-            return None;
-        }
-        let len = self.message()?;
         self.deadline = now + IDLE;
         self.heard.drain(..2);
         Some(self.heard.drain(..len).collect())
     }
 
-    /// Has it a query that is to be taken?
-    pub(super) fn has_query(&self) -> bool {
-        self.waiting < MOST_WAITING && self.says.len() <= MOST_UNSENT && self.message().is_some()
+    /// Has it a query that is to be taken now?
+    pub(super) fn has_query(&self, now: Instant) -> bool {
+        self.may_ask() && self.pauses.is_none_or(|until| until <= now)
+    }
+
+    fn may_ask(&self) -> bool {
+        let has_room = self.waiting < MOST_WAITING && self.says.len() <= MOST_UNSENT;
+        has_room && self.message().is_some()
     }
 
     /// Takes no further query until then.
@@ -144,7 +143,7 @@ impl Connection {
     pub(super) fn due(&mut self, now: Instant) -> Instant {
         let mut due = self.deadline;
         due = due.min(self.stack.due(now).unwrap_or(due));
-        if self.has_query() {
+        if self.may_ask() {
             due = due.min(self.pauses.unwrap_or(now));
         }
         due

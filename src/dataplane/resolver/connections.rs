@@ -213,9 +213,9 @@ impl Dataplane {
         let mut packets = connection.go_on(now);
         match resolver.zip(snapshot.eni(eni).ok()) {
             Some((resolver, source)) => {
-                for taken in 0.. {
-                    let may_ask = || taken < MOST_QUERIES && source.asked.lock().admit(1, now);
-                    if connection.has_query() && !may_ask() {
+                for _ in 0..MOST_QUERIES {
+                    // Several questions in one packet count as several packets.
+                    if connection.has_query(now) && !source.asked.lock().admit(1, now) {
                         connection.pause(now + PAUSE);
                     }
                     let Some(query) = connection.next_query(now) else {

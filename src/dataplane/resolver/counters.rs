@@ -84,12 +84,13 @@ impl Counters {
     /// An answer goes out, as these bytes.
     pub(super) fn answer(&self, query: &Query, response: &Response, bytes: &[u8]) {
         match &response.source {
-            Source::Zone { origin, .. } => count(match origin {
-                Origin::HostedZone(_) => &self.hosted_zones,
-                Origin::PrivateDns(_) => &self.private_dns,
-                Origin::Endpoint(_) => &self.endpoints,
-                Origin::Instances(_) => &self.instances,
-            }),
+            Source::Zone { origin, .. } => match origin {
+                Origin::HostedZone(_) => count(&self.hosted_zones),
+                Origin::PrivateDns(_) => count(&self.private_dns),
+                Origin::Endpoint(_) => count(&self.endpoints),
+                Origin::Instances(_) => count(&self.instances),
+                Origin::SpecialUse => {}
+            },
             Source::Upstream => count(&self.upstream),
             Source::Nowhere => {}
         }
