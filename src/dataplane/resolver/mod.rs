@@ -285,7 +285,10 @@ impl Dataplane {
                     .for_each(|event| self.resolvers.news.push(event));
                 None
             }
-            Err(waiting) => Some((waiting.who, failure())),
+            Err(waiting) => {
+                let response = Response::failure(ResponseCode::ServFail, Source::Upstream);
+                Some((waiting.who, response))
+            }
         }
     }
 
@@ -368,16 +371,6 @@ impl Dataplane {
 fn send(worker: &mut Worker, resolver: &Host, client: Client, answer: &[u8], now: Instant) {
     for packet in resolver.send(&client.key.tuple, answer, now) {
         worker.tell(client.key.ingress, packet);
-    }
-}
-
-/// There is no answer to be had.
-fn failure() -> Response {
-    Response {
-        code: ResponseCode::ServFail,
-        answers: vec![],
-        authorities: vec![],
-        source: Source::Upstream,
     }
 }
 

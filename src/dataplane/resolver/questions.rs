@@ -104,7 +104,7 @@ impl Questions {
         ask: Ask,
         waiting: Waiting,
         now: Instant,
-    ) -> Result<Option<Event>, Waiting> {
+    ) -> Result<Option<Event>, Box<Waiting>> {
         self.with(|ledger| ledger.put(ask, waiting, now))
     }
 
@@ -139,11 +139,16 @@ impl Questions {
 }
 
 impl Ledger {
-    fn put(&mut self, ask: Ask, waiting: Waiting, now: Instant) -> Result<Option<Event>, Waiting> {
+    fn put(
+        &mut self,
+        ask: Ask,
+        waiting: Waiting,
+        now: Instant,
+    ) -> Result<Option<Event>, Box<Waiting>> {
         if let Who::Client(client, _) = &waiting.who
             && !self.quota.take(client.key.ingress)
         {
-            return Err(waiting);
+            return Err(Box::new(waiting));
         }
         let view = waiting.view;
         if let Some(open) = self.same(view, &ask) {
