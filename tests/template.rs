@@ -932,7 +932,7 @@ fn a_stack_that_comes_again_keeps_its_parameters_and_one_that_stays_gets_none() 
         let sources = sources.into_iter().zip(&before).enumerate();
         let sources: Vec<_> = sources
             .map(|(place, ((name, text), stack))| Source {
-                before: Some(&stack.parameters),
+                before: Some(stack),
                 stays: place == 1,
                 ..Source::new(name, text, name)
             })

@@ -74,6 +74,15 @@ impl ControlState {
         state
     }
 
+    /// Has every interface of `running` that is in this state too its addresses, without that they were kept for it? Then what is
+    /// new has not taken them either.
+    pub fn has_addresses_of(&self, running: &Self) -> bool {
+        running.network_interfaces().all(|old| {
+            let new = self.network_interface(&old.network_interface_id);
+            new.is_none_or(|new| new.private_ip_addresses == old.private_ip_addresses)
+        })
+    }
+
     fn kept_indices(&self) -> Indices {
         let targets = self.target_groups().flat_map(|group| {
             let targets = group.targets.iter();

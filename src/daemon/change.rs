@@ -203,7 +203,7 @@ impl Running {
             wanted: None,
             stacks: Stacks {
                 state,
-                list: self.stacks.clone(),
+                list: self.wanted.stacks().cloned().collect(),
             },
         }
     }

@@ -42,10 +42,8 @@ pub struct Live {
 
 /// What runs, as it was asked for.
 pub struct Running {
-    /// Its templates.
+    /// Its templates, and what has become of them.
     pub wanted: Wanted,
-    /// What has become of them.
-    pub stacks: Vec<Stack>,
     /// `None`: the daemon is on its way out.
     machine: Option<Machine>,
 }
@@ -110,7 +108,6 @@ impl Live {
             fabric: ArcSwap::from_pointee(fabric),
             running: Mutex::new(Running {
                 wanted: Wanted::default(),
-                stacks: Vec::new(),
                 machine,
             }),
             events: Events::new(),
@@ -143,11 +140,9 @@ impl Live {
             let deadline = next.stacks.state.advance(since_epoch());
             let happened = next.stacks.state.take_events();
             let names = next.stacks.state.take_private_dns_events();
-            let list = next.stacks.list.clone();
             let after = machine
                 .commit(&self.fabric, next.stacks, next.wanted.is_some())
                 .map_err(Refusal::Failed)?;
-            running.stacks = list;
             if let Some(wanted) = next.wanted {
                 running.wanted = wanted;
             }

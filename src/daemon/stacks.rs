@@ -1,11 +1,9 @@
 //! The stacks that run, as they were asked for: what an apply finds again of those that it does not concern.
 
-use std::collections::BTreeMap;
-
 use super::events::since_epoch;
 use super::{TemplateFile, Templates};
 use crate::control::ControlState;
-use crate::template::{self, Diagnostics, Source, Stacks};
+use crate::template::{self, Diagnostics, Source, Stack, Stacks};
 
 /// Every stack's template and parameters.
 #[derive(Clone, Debug, Default)]
@@ -18,9 +16,9 @@ pub struct Wanted {
 /// A stack, as it was asked for.
 #[derive(Clone, Debug)]
 struct Kept {
-    name: String,
     file: TemplateFile,
-    parameters: BTreeMap<String, String>,
+    /// What became of it.
+    stack: Stack,
 }
 
 impl Wanted {
@@ -53,9 +51,8 @@ impl Wanted {
             }
         };
         let kept = entries.iter().zip(&stacks.list).map(|(entry, stack)| Kept {
-            name: stack.name.clone(),
             file: entry.file.clone(),
-            parameters: stack.parameters.clone(),
+            stack: stack.clone(),
         });
         let wanted = Self {
             stacks: kept.collect(),
@@ -64,15 +61,21 @@ impl Wanted {
         Ok((wanted, stacks))
     }
 
+    /// What has become of them.
+    pub fn stacks(&self) -> impl Iterator<Item = &Stack> {
+        self.stacks.iter().map(|kept| &kept.stack)
+    }
+
     /// The stacks that run, in their order, then the new ones.
     fn entries<'a>(&'a self, given: &'a Templates, names: &'a [String]) -> Vec<Entry<'a>> {
         let mut given: Vec<_> = names.iter().zip(&given.files).collect();
         let running = self.stacks.iter().map(|kept| {
-            let place = given.iter().position(|(name, _)| **name == kept.name);
+            let Kept { file, stack } = kept;
+            let place = given.iter().position(|(name, _)| **name == stack.name);
             Entry {
-                name: &kept.name,
-                file: place.map_or(&kept.file, |place| given.remove(place).1),
-                before: Some(&kept.parameters),
+                name: &stack.name,
+                file: place.map_or(file, |place| given.remove(place).1),
+                before: Some(stack),
                 stays: place.is_none(),
             }
         });
@@ -92,7 +95,7 @@ impl Wanted {
 struct Entry<'a> {
     name: &'a str,
     file: &'a TemplateFile,
-    before: Option<&'a BTreeMap<String, String>>,
+    before: Option<&'a Stack>,
     stays: bool,
 }
 

@@ -3,6 +3,7 @@
 //! are none.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::diagnostic::{Diagnostics, Position, Report, finish_phase};
 use super::document::{self, Document};
@@ -19,7 +20,10 @@ use crate::control::{ControlState, Owner};
 /// # Errors
 /// All errors of the first phase that has any.
 pub fn load(sources: &[Source], options: &Options) -> Result<Stacks, Diagnostics> {
-    load_into(sources, options, ControlState::new)
+    let (documents, mut reports) = read(sources);
+    let (owner, prepared) = prepare(sources, &documents, options, &mut reports)?;
+    let state = ControlState::new(owner);
+    make(sources, prepared, state, options, &mut reports)
 }
 
 /// The templates of all stacks once more, some of them changed: what is to take the place of `running`, which was made of
@@ -40,51 +44,55 @@ pub fn succeed(
         region,
         ..options.clone()
     };
-    let next_base = load_into(sources, &options, |_| {
-        ControlState::successor(running, None)
-    })?
-    .state;
-    let begin = |_| ControlState::successor(running, Some(&next_base));
-    let mut next = load_into(sources, &options, begin)?;
+    let (documents, mut reports) = read(sources);
+    let (_, prepared) = prepare(sources, &documents, &options, &mut reports)?;
+    let state = ControlState::successor(running, None);
+    let mut next = make(sources, prepared.clone(), state, &options, &mut reports)?;
+    let next_base = next.state.clone();
+    if !next_base.has_addresses_of(running) {
+        // Once more, now that it is known what survives: before that, what is new takes an address.
+        let state = ControlState::successor(running, Some(&next_base));
+        next = make(sources, prepared, state, &options, &mut reports)?;
+    }
     let succeeded = next.state.succeed(running, base, renews);
     succeeded.map_err(|errors| Diagnostics::whole("", &errors.to_string()))?;
     Ok((next, next_base))
 }
 
-fn load_into(
-    sources: &[Source],
-    options: &Options,
-    begin: impl FnOnce(Owner) -> ControlState,
-) -> Result<Stacks, Diagnostics> {
-    let mut beside = Report::new("", "");
+/// The first phase. Its errors are shown with those of the second, as far as that comes.
+fn read<'s>(sources: &[Source<'s>]) -> (Vec<Option<Arc<Document>>>, Vec<Report<'s>>) {
     let reports = sources.iter().map(|s| Report::new(s.name, s.text));
     let mut reports: Vec<_> = reports.collect();
-
     stack_names(sources, &mut reports);
     let documents = sources.iter().zip(&mut reports);
-    let documents: Vec<_> = documents.map(|(s, report)| syntax(s, report)).collect();
-    let prepared = prepare(sources, &documents, options, &mut beside, &mut reports);
-    finish_phase(std::iter::once(&mut beside).chain(&mut reports))?;
-    let Some((owner, prepared)) = prepared else {
-        return Err(Diagnostics::whole("", "the templates have no owner"));
-    };
+    let documents = documents.map(|(s, report)| syntax(s, report)).collect();
+    (documents, reports)
+}
 
-    let mut state = begin(owner);
+/// The third phase, which begins with `state`.
+fn make<'s>(
+    sources: &'s [Source<'s>],
+    prepared: Vec<Prepared<'s>>,
+    mut state: ControlState,
+    options: &Options,
+    reports: &mut [Report<'s>],
+) -> Result<Stacks, Diagnostics> {
     state.advance(options.now);
-    let stacks = sources.iter().zip(prepared).zip(&mut reports).enumerate();
+    let stacks = sources.iter().zip(prepared).zip(&mut *reports).enumerate();
     let mut loaders: Vec<_> = stacks
         .map(|(place, ((source, prepared), report))| Loader::new(place, source, prepared, report))
         .collect();
     let exports = references(&mut loaders, &mut state);
     let list = loaders.into_iter().map(|loader| loader.finish(&exports));
     let list = list.collect();
-    finish_phase(&mut reports)?;
+    finish_phase(reports)?;
     Ok(Stacks { state, list })
 }
 
 /// A template of which all is known but what its resources become.
+#[derive(Clone)]
 pub(super) struct Prepared<'l> {
-    pub(super) document: &'l Document,
+    pub(super) document: &'l Arc<Document>,
     pub(super) scope: Scope,
     pub(super) owner: Owner,
     pub(super) parameters: BTreeMap<String, String>,
@@ -109,17 +117,33 @@ fn stack_names(sources: &[Source], reports: &mut [Report]) {
 }
 
 /// A template without errors of syntax.
-fn syntax(source: &Source, report: &mut Report) -> Option<Document> {
+fn syntax(source: &Source, report: &mut Report) -> Option<Arc<Document>> {
+    if let Some(stack) = source.before.filter(|_| source.stays) {
+        return Some(Arc::clone(&stack.document));
+    }
     let before = report.count();
     let root = parse::parse(source.text, report);
     let document = root.and_then(|root| document::read(root, report));
-    document.filter(|_| report.count() == before)
+    let document = document.filter(|_| report.count() == before);
+    document.map(Arc::new)
 }
 
-/// The second phase, for the templates that have come through the first.
+/// The second phase, for the templates that have come through the first; then the errors of both.
 fn prepare<'l>(
     sources: &[Source],
-    documents: &'l [Option<Document>],
+    documents: &'l [Option<Arc<Document>>],
+    options: &Options,
+    reports: &mut [Report],
+) -> Result<(Owner, Vec<Prepared<'l>>), Diagnostics> {
+    let mut beside = Report::new("", "");
+    let prepared = prepare_all(sources, documents, options, &mut beside, reports);
+    finish_phase(std::iter::once(&mut beside).chain(reports))?;
+    prepared.ok_or_else(|| Diagnostics::whole("", "the templates have no owner"))
+}
+
+fn prepare_all<'l>(
+    sources: &[Source],
+    documents: &'l [Option<Arc<Document>>],
     options: &Options,
     beside: &mut Report,
     reports: &mut [Report],

@@ -1,6 +1,7 @@
 //! The third phase for one stack: what it exports and refers to, its resources and outputs.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::attributes;
 use super::create::Creation;
@@ -22,7 +23,7 @@ pub(super) struct Loader<'l, 's> {
     /// Among the stacks.
     place: usize,
     source: &'l Source<'l>,
-    document: &'l Document,
+    document: &'l Arc<Document>,
     scope: Scope,
     owner: Owner,
     parameters: BTreeMap<String, String>,
@@ -206,6 +207,7 @@ impl<'l, 's> Loader<'l, 's> {
             imports: imports.collect(),
             notes: self.notes.finish(),
             resources: self.resources,
+            document: Arc::clone(self.document),
         }
     }
 

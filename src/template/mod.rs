@@ -39,7 +39,10 @@ pub use parse::MAX_BYTES;
 pub use suggest::nearest;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
+
+use document::Document;
 
 use crate::control::{ControlState, Created, Owner};
 
@@ -52,9 +55,10 @@ pub struct Source<'a> {
     pub text: &'a str,
     /// `AWS::StackName`; unique among the templates of one [`load`].
     pub stack_name: &'a str,
-    /// The parameters that the stack was given before: the template's own keep these values where no others are given.
-    pub before: Option<&'a BTreeMap<String, String>>,
-    /// Is it only there beside others that are given anew? What is said to all of those is not said to it.
+    /// What the stack was before: where no other values are given its parameters keep theirs.
+    pub before: Option<&'a Stack>,
+    /// Is it only there beside others that are given anew, with the same text? What is said to all of those is not said to it,
+    /// and it is not parsed again.
     pub stays: bool,
 }
 
@@ -123,6 +127,7 @@ pub struct Stack {
     pub notes: Vec<Note>,
     /// The resources that it made, in the order of their making.
     pub resources: Vec<StackResource>,
+    document: Arc<Document>,
 }
 
 /// One of `Outputs`.

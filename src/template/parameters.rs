@@ -3,6 +3,7 @@
 //! Source: "Parameters" of AWS's CloudFormation guide.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::diagnostic::{Position, Report};
 use super::document::{Document, Section};
@@ -31,7 +32,7 @@ const DECLARATION: &[Property] = &[
 pub(super) fn distribute(
     given: &[Parameter],
     sources: &[Source],
-    documents: &[Option<Document>],
+    documents: &[Option<Arc<Document>>],
     beside: &mut Report,
 ) -> Vec<BTreeMap<String, String>> {
     let kept = sources.iter().zip(documents);
@@ -85,8 +86,8 @@ fn declares(document: &Document, key: &str) -> bool {
 }
 
 /// Of what a stack was given before, that which its template still asks for.
-fn kept_values(source: &Source, document: &Option<Document>) -> BTreeMap<String, String> {
-    let before = source.before.into_iter().flatten();
+fn kept_values(source: &Source, document: &Option<Arc<Document>>) -> BTreeMap<String, String> {
+    let before = source.before.iter().flat_map(|stack| &stack.parameters);
     let kept = before.filter(|(key, _)| document.as_ref().is_some_and(|d| declares(d, key)));
     kept.map(|(key, value)| (key.clone(), value.clone()))
         .collect()

@@ -17,7 +17,7 @@ use super::{base64, suggest, zones};
 const BUDGET: usize = 16 << 20;
 
 /// The names that functions may use, and what they stand for.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Scope {
     /// Parameters and pseudo parameters.
     pub(super) parameters: BTreeMap<String, Node>,
