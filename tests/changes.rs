@@ -8,7 +8,7 @@ use privlink::control::{
     ChangeAction, ConnectionEventKind, ControlState, DnsNameState, NetworkInterface, Owner, State,
     TargetGroup, VpcEndpoint, compile, plan,
 };
-use privlink::template::{Diagnostics, Options, Source, load, succeed};
+use privlink::template::{Diagnostics, Options, Running, Source, Stack, Stacks, load, succeed};
 
 const PROVIDER: &str = include_str!("../examples/saas-provider.yaml");
 const CONSUMER: &str = include_str!("../examples/saas-consumer.yaml");
@@ -17,6 +17,7 @@ const CONSUMER: &str = include_str!("../examples/saas-consumer.yaml");
 struct Site {
     running: ControlState,
     base: ControlState,
+    stacks: Vec<Stack>,
     provider: String,
     consumer: String,
 }
@@ -31,21 +32,38 @@ impl Site {
         Self {
             running,
             base,
+            stacks: stacks.list,
             provider,
             consumer,
         }
     }
 
     /// The successor, with the stacks of these names applied.
-    fn next(&self, renewed: &[&str]) -> Result<(ControlState, ControlState), Diagnostics> {
-        let (next, base) = succeed(
-            &sources(&self.provider, &self.consumer),
-            &Options::default(),
-            &self.running,
-            &self.base,
-            |owner| owner.stack().is_some_and(|stack| renewed.contains(&stack)),
-        )?;
-        Ok((next.state, base))
+    fn next(&self, renewed: &[&str]) -> Result<(Stacks, ControlState), Diagnostics> {
+        self.next_of(&sources(&self.provider, &self.consumer), renewed)
+    }
+
+    fn next_of(
+        &self,
+        sources: &[Source],
+        renewed: &[&str],
+    ) -> Result<(Stacks, ControlState), Diagnostics> {
+        let running = Running {
+            state: &self.running,
+            base: &self.base,
+            stacks: &self.stacks.iter().collect::<Vec<_>>(),
+        };
+        succeed(sources, &Options::default(), &running, |owner| {
+            owner.stack().is_some_and(|stack| renewed.contains(&stack))
+        })
+    }
+
+    /// What is wrong with going on without the stack of this name.
+    fn refusal_without(&self, stack: &str) -> Option<String> {
+        let sources = sources(&self.provider, &self.consumer);
+        let left = sources.into_iter().filter(|s| s.stack_name != stack);
+        let next = self.next_of(&left.collect::<Vec<_>>(), &[]);
+        next.err().map(|errors| errors.to_string())
     }
 
     /// Applies both templates as they are; what the plan says, a line for each change.
@@ -55,9 +73,10 @@ impl Site {
 
     fn apply_only(&mut self, renewed: &[&str]) -> Vec<String> {
         let (next, base) = self.next(renewed).unwrap();
-        let changes = plan(&self.running, &next);
+        let changes = plan(&self.running, &next.state);
         self.base = base;
-        self.running = next;
+        self.running = next.state;
+        self.stacks = next.list;
         let line = |change: &privlink::control::Change| {
             let action = match change.action {
                 ChangeAction::Add => '+',
@@ -303,6 +322,74 @@ fn a_deleted_endpoint_comes_back_only_with_its_own_stack() {
     assert_eq!(
         site.events(),
         [(ConnectionEventKind::Connect, State::PendingAcceptance)]
+    );
+}
+
+/// The provider's template without its service, and without what names that.
+fn without_service(provider: &str) -> String {
+    let from = provider.find("  Service:\n").expect("the service");
+    provider[..from].to_owned()
+}
+
+#[test]
+fn a_service_does_not_go_while_endpoints_lead_to_it() {
+    for (is_removed, place) in [(false, "provider:16:3"), (true, "provider:1:1")] {
+        let mut site = Site::up();
+        match is_removed {
+            true => site.provider = without_service(&site.provider),
+            false => site.provider("\"111122223333\"", "\"111122224444\""),
+        }
+        let error = site.next(&["provider"]).unwrap_err().to_string();
+        let id = site.endpoint().vpc_endpoint_id;
+        assert!(
+            error.starts_with(&format!(
+                "{place}: Resources.Service: ExistingVpcEndpointConnections: "
+            )) && error.contains(&format!("VPC endpoint `Endpoint` ({id})")),
+            "{error}"
+        );
+        // One that goes with it is no reason to stay.
+        site.consumer("444455556666", "444455557777");
+        let next = site.next(&["provider", "consumer"]);
+        let said = next
+            .err()
+            .map(|errors| errors.to_string())
+            .unwrap_or_default();
+        assert!(!said.contains("ExistingVpcEndpointConnections"), "{said}");
+    }
+}
+
+#[test]
+fn a_service_without_live_endpoints_may_go() {
+    let mut site = Site::up();
+    let command = site.connections();
+    site.execute_as(PROVIDERS, Command::RejectVpcEndpointConnections(command));
+    site.provider("\"111122223333\"", "\"111122224444\"");
+    let plan = site.apply();
+    assert!(plan.contains(&"-Service".to_owned()), "{plan:?}");
+    assert!(plan.contains(&"+Service".to_owned()), "{plan:?}");
+}
+
+#[test]
+fn a_stack_goes_when_nothing_of_it_is_in_use() {
+    let site = Site::up();
+    let error = site.refusal_without("provider").expect("a refusal");
+    assert!(
+        error.starts_with("stack provider: ExistingVpcEndpointConnections: "),
+        "{error}"
+    );
+    assert_eq!(site.refusal_without("consumer"), None);
+
+    // Without the endpoint the name alone is in use.
+    let mut site = Site::up();
+    let command = site.connections();
+    site.execute_as(PROVIDERS, Command::RejectVpcEndpointConnections(command));
+    let error = site.refusal_without("provider").expect("a refusal");
+    assert!(
+        error.starts_with("consumer:")
+            && error.contains(
+                "Export provider-service-name cannot be deleted as it is in use by consumer; stack provider exports it"
+            ),
+        "{error}"
     );
 }
 

@@ -63,6 +63,7 @@ fn every_help_has_examples() {
         &[][..],
         &["up"],
         &["apply"],
+        &["delete"],
         &["down"],
         &["validate"],
         &["exec"],

@@ -5,12 +5,14 @@
 
 mod apply;
 mod client;
+mod delete;
 mod down;
 mod endpoints;
 mod enter;
 mod events;
 mod exec;
 mod output;
+mod plan;
 mod services;
 mod show;
 mod targets;
@@ -85,6 +87,7 @@ pub(crate) enum OutputFormat {
 enum Command {
     Up(up::Up),
     Apply(apply::Apply),
+    Delete(delete::Delete),
     Down(down::Down),
     Validate(validate::Validate),
     Exec(exec::Exec),
@@ -112,6 +115,7 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Up(up) => up.run(&cli.global),
         Command::Apply(apply) => apply.run(&cli.global),
+        Command::Delete(delete) => delete.run(&cli.global),
         Command::Down(down) => down.run(&cli.global),
         Command::Validate(validate) => validate.run(&cli.global),
         Command::Exec(exec) => exec.run(&cli.global),

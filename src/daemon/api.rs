@@ -50,6 +50,7 @@ const MAX_BODY: usize = 64 << 20;
 /// | path | body | answer |
 /// |---|---|---|
 /// | `POST /v1/apply` | [`view::Apply`] | [`view::Plan`] |
+/// | `POST /v1/delete` | [`view::Delete`] | [`view::Plan`] |
 /// | `POST /v1/vpc-endpoints/accept`, `reject`, `delete` | [`view::VpcEndpointIds`] | list of [`view::VpcEndpoint`] |
 /// | `POST /v1/vpc-endpoint-services/start-private-dns-verification` | [`view::StartPrivateDnsVerification`] | [`view::VpcEndpointService`] |
 /// | `POST /v1/target-groups/register-targets`, `deregister-targets` | [`view::Targets`] | [`view::TargetGroup`] |
@@ -103,6 +104,7 @@ pub fn router(live: Arc<Live>) -> Router {
         )
         .route("/v1/events", get(tell_events))
         .route("/v1/apply", post(apply))
+        .route("/v1/delete", post(delete))
         .route("/v1/vpc-endpoints/accept", answer(Verb::Accept))
         .route("/v1/vpc-endpoints/reject", answer(Verb::Reject))
         .route("/v1/vpc-endpoints/delete", answer(Verb::Delete))
@@ -149,6 +151,19 @@ async fn apply(
     let templates = Templates::from(body);
     asked
         .change(move |live| live.apply(&templates, dry_run))
+        .await
+}
+
+async fn delete(
+    State(asked): State<Asked>,
+    body: Asking<view::Delete>,
+) -> Result<Json<Plan>, Refusal> {
+    let view::Delete {
+        stack_names,
+        dry_run,
+    } = understood(body)?;
+    asked
+        .change(move |live| live.delete(&stack_names, dry_run))
         .await
 }
 

@@ -4,9 +4,11 @@
 
 use std::path::PathBuf;
 
+use super::describe::Fabric;
 use super::events::since_epoch;
 use super::live::{Live, Next, Running};
 use super::refusal::Refusal;
+use super::stacks::Wanted;
 use super::tell::tell;
 use super::view::{self, Plan};
 use super::{TemplateFile, Templates, resolve};
@@ -45,27 +47,33 @@ impl Live {
     /// Has the stacks of `templates` run as those say; what that changes. As a dry run only the latter.
     pub fn apply(&self, templates: &Templates, dry_run: bool) -> Result<Plan, Refusal> {
         self.change(|running, fabric| {
-            let (wanted, stacks) = running
-                .wanted
-                .with(templates, Some(&fabric.state))
-                .map_err(|errors| Refusal::of(templates, errors))?;
-            let mut changes = plan(&fabric.state, &stacks.state);
-            // A VPC's default group comes and goes with it.
-            changes.retain(|change| {
-                let is_part = change.logical_resource_id.contains('/');
-                !is_part || change.action == ChangeAction::Modify
-            });
+            let next = running.wanted.with(templates, Some(&fabric.state));
+            let next = next.map_err(|errors| Refusal::of(templates, errors))?;
             let names = templates.files.iter().map(TemplateFile::stack_name);
-            let plan = Plan {
-                applied: !dry_run,
-                changes,
-                notes: running.notes(fabric, &stacks, &names.collect::<Vec<_>>()),
-            };
-            let next = (!dry_run).then_some(Next {
-                wanted: Some(wanted),
-                stacks,
-            });
-            Ok((plan, next))
+            Ok(planned(
+                running,
+                fabric,
+                next,
+                &names.collect::<Vec<_>>(),
+                dry_run,
+            ))
+        })
+    }
+
+    /// Takes the stacks of these names away; what that changes. As a dry run only the latter.
+    pub fn delete(&self, names: &[String], dry_run: bool) -> Result<Plan, Refusal> {
+        self.change(|running, fabric| {
+            if names.is_empty() {
+                return Err(Refusal::malformed("StackNames names no stack"));
+            }
+            let unknown = |name: &&String| running.wanted.stacks().all(|s| s.name != **name);
+            if let Some(name) = names.iter().find(unknown) {
+                let known = running.wanted.stacks().map(|stack| stack.name.as_str());
+                return Err(resolve::unknown_stack(name, known));
+            }
+            let next = running.wanted.without(names, &fabric.state);
+            let next = next.map_err(Refusal::in_use)?;
+            Ok(planned(running, fabric, next, &[], dry_run))
         })
     }
 
@@ -105,7 +113,7 @@ impl Live {
                 .collect();
             commands(state, verb, &found)
         })?;
-        let find = |fabric: &super::describe::Fabric| {
+        let find = |fabric: &Fabric| {
             let mut endpoints = fabric.topology().vpc_endpoints;
             endpoints.retain(|endpoint| ids.contains(&endpoint.vpc_endpoint_id));
             endpoints
@@ -207,6 +215,29 @@ impl Running {
             },
         }
     }
+}
+
+/// What `next` changes, and, unless as a dry run, that it shall run. The operator is told of the stacks of these names.
+fn planned(
+    running: &Running,
+    fabric: &Fabric,
+    (wanted, stacks): (Wanted, Stacks),
+    names: &[String],
+    dry_run: bool,
+) -> (Plan, Option<Next>) {
+    let mut changes = plan(&fabric.state, &stacks.state);
+    // A VPC's default group comes and goes with it.
+    changes.retain(|change| {
+        let is_part = change.logical_resource_id.contains('/');
+        !is_part || change.action == ChangeAction::Modify
+    });
+    let plan = Plan {
+        applied: !dry_run,
+        changes,
+        notes: running.notes(fabric, &stacks, names),
+    };
+    let wanted = Some(wanted);
+    (plan, (!dry_run).then_some(Next { wanted, stacks }))
 }
 
 /// One command for each service, or for each endpoint that is to be deleted.

@@ -15,7 +15,7 @@ pub enum Refusal {
     Malformed(StatusCode, String),
     /// It names what is not there: AWS's code, and a sentence.
     Unknown(&'static str, String),
-    /// The templates are wrong: how many errors, and which.
+    /// The templates are wrong, or cannot go: how many errors or what is refused, and the errors.
     Templates(String, Diagnostics),
     /// The control plane says no.
     Refused(ControlErrors),
@@ -29,6 +29,11 @@ impl Refusal {
     /// What is wrong with `templates`.
     pub fn of(templates: &Templates, errors: Diagnostics) -> Self {
         Self::Templates(templates.count(&errors), errors)
+    }
+
+    /// What others still use.
+    pub fn in_use(errors: Diagnostics) -> Self {
+        Self::Templates("the stacks cannot be deleted".to_owned(), errors)
     }
 
     /// The request makes no sense.

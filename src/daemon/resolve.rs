@@ -105,6 +105,18 @@ pub fn targets(
     asked.iter().map(target).collect()
 }
 
+/// No stack is called so; in CloudFormation's words.
+pub fn unknown_stack<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Refusal {
+    let known: Vec<_> = known.collect();
+    let instead = match nearest(name, known.iter().copied()) {
+        Some(near) => format!("did you mean {near}?"),
+        None if known.is_empty() => "there is none at all".to_owned(),
+        None => format!("there are {}", known.join(", ")),
+    };
+    let message = format!("Stack with id {name} does not exist; {instead}");
+    Refusal::Unknown("ValidationError", message)
+}
+
 fn instance(state: &ControlState, name: &str) -> Result<InstanceId, Refusal> {
     let candidates = state.instances().map(|instance| {
         let id = instance.instance_id;

@@ -3,7 +3,7 @@
 use super::events::since_epoch;
 use super::{TemplateFile, Templates};
 use crate::control::ControlState;
-use crate::template::{self, Diagnostics, Source, Stack, Stacks};
+use crate::template::{self, Diagnostics, Running, Source, Stack, Stacks};
 
 /// Every stack's template and parameters.
 #[derive(Clone, Debug, Default)]
@@ -35,18 +35,50 @@ impl Wanted {
             now: since_epoch(),
         };
         let names: Vec<_> = given.files.iter().map(TemplateFile::stack_name).collect();
-        let entries = self.entries(given, &names);
+        self.made(&self.entries(given, &names), &options, running)
+    }
+
+    /// The same without the stacks of these names, and what that makes of `running`.
+    pub fn without(
+        &self,
+        names: &[String],
+        running: &ControlState,
+    ) -> Result<(Self, Stacks), Diagnostics> {
+        let options = template::Options {
+            now: since_epoch(),
+            ..template::Options::default()
+        };
+        let stay = self
+            .stacks
+            .iter()
+            .filter(|kept| !names.contains(&kept.stack.name));
+        let entries: Vec<_> = stay.map(Entry::staying).collect();
+        self.made(&entries, &options, Some(running))
+    }
+
+    fn made(
+        &self,
+        entries: &[Entry],
+        options: &template::Options,
+        running: Option<&ControlState>,
+    ) -> Result<(Self, Stacks), Diagnostics> {
         let sources: Vec<_> = entries.iter().map(Entry::source).collect();
         let (stacks, base) = match self.base.as_ref().zip(running) {
             None => {
-                let stacks = template::load(&sources, &options)?;
+                let stacks = template::load(&sources, options)?;
                 let base = stacks.state.clone();
                 (stacks, base)
             }
-            Some((base, running)) => {
-                template::succeed(&sources, &options, running, base, |owner| {
-                    let stack = owner.stack();
-                    stack.is_some_and(|stack| names.iter().any(|name| name == stack))
+            Some((base, state)) => {
+                let stacks: Vec<_> = self.stacks().collect();
+                let running = Running {
+                    state,
+                    base,
+                    stacks: &stacks,
+                };
+                template::succeed(&sources, options, &running, |owner| {
+                    let mut given = entries.iter().filter(|entry| !entry.stays);
+                    given.any(|entry| owner.stack() == Some(entry.name))
                 })?
             }
         };
@@ -70,13 +102,14 @@ impl Wanted {
     fn entries<'a>(&'a self, given: &'a Templates, names: &'a [String]) -> Vec<Entry<'a>> {
         let mut given: Vec<_> = names.iter().zip(&given.files).collect();
         let running = self.stacks.iter().map(|kept| {
-            let Kept { file, stack } = kept;
-            let place = given.iter().position(|(name, _)| **name == stack.name);
-            Entry {
-                name: &stack.name,
-                file: place.map_or(file, |place| given.remove(place).1),
-                before: Some(stack),
-                stays: place.is_none(),
+            let stays = Entry::staying(kept);
+            match given.iter().position(|(name, _)| *name == stays.name) {
+                None => stays,
+                Some(place) => Entry {
+                    file: given.remove(place).1,
+                    stays: false,
+                    ..stays
+                },
             }
         });
         let mut entries: Vec<_> = running.collect();
@@ -99,7 +132,16 @@ struct Entry<'a> {
     stays: bool,
 }
 
-impl Entry<'_> {
+impl<'a> Entry<'a> {
+    fn staying(kept: &'a Kept) -> Self {
+        Self {
+            name: &kept.stack.name,
+            file: &kept.file,
+            before: Some(&kept.stack),
+            stays: true,
+        }
+    }
+
     fn source(&self) -> Source<'_> {
         Source {
             name: &self.file.name,

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::diagnostic::{Position, Report};
 use super::node::quote;
-use super::{references, suggest};
+use super::{Stack, references, suggest};
 
 /// The exports that a stack names, with the first place of each.
 pub(super) type Imports = BTreeMap<String, (Position, String)>;
@@ -21,6 +21,8 @@ type Refusal = (String, String);
 pub(super) struct Exports {
     stack_names: Vec<String>,
     by_name: BTreeMap<String, Export>,
+    /// What running stacks import: the importer and the export's name -> who exports it.
+    in_use: BTreeMap<(String, String), String>,
 }
 
 #[derive(Debug)]
@@ -35,10 +37,19 @@ struct Export {
 const MAX_NAME: usize = 255;
 
 impl Exports {
-    pub(super) fn new(stack_names: Vec<String>) -> Self {
+    /// None yet of the stacks of these names; `before`, the stacks that run, say what is in use.
+    pub(super) fn new(stack_names: Vec<String>, before: &[&Stack]) -> Self {
+        let imports = before.iter().flat_map(|importer| {
+            let imports = importer.imports.iter();
+            imports.map(|import| {
+                let used = (importer.name.clone(), import.export_name.clone());
+                (used, import.stack.clone())
+            })
+        });
         Self {
             stack_names,
             by_name: BTreeMap::new(),
+            in_use: imports.collect(),
         }
     }
 
@@ -85,10 +96,24 @@ impl Exports {
                     export.output
                 ),
             )),
-            None => Err((
+            None => Err(self.missing(name, importer)),
+        }
+    }
+
+    /// It was there until now, or it never was.
+    fn missing(&self, name: &str, importer: usize) -> Refusal {
+        let importing = self.stack_name(importer).to_owned();
+        match self.in_use.get(&(importing.clone(), name.to_owned())) {
+            Some(exporter) => (
+                format!("Export {name} cannot be deleted as it is in use by {importing}"),
+                format!(
+                    "stack {exporter} exports it until {importing} has gone or no longer imports it"
+                ),
+            ),
+            None => (
                 format!("No export named {} found", quote(name)),
                 self.help(name, importer),
-            )),
+            ),
         }
     }
 

@@ -12,7 +12,7 @@ use super::exports::Exports;
 use super::making::Loader;
 use super::node::quote;
 use super::region::{self, Zone};
-use super::{Options, Source, Stacks, parameters, parse, types};
+use super::{Options, Running, Source, Stack, Stacks, leaving, parameters, parse, types};
 use crate::control::{ControlState, Owner};
 
 /// Makes a stack of each template, all in one control state.
@@ -23,38 +23,49 @@ pub fn load(sources: &[Source], options: &Options) -> Result<Stacks, Diagnostics
     let (documents, mut reports) = read(sources);
     let (owner, prepared) = prepare(sources, &documents, options, &mut reports)?;
     let state = ControlState::new(owner);
-    make(sources, prepared, state, options, &mut reports)
+    make(sources, prepared, &[], state, options, &mut reports)
 }
 
-/// The templates of all stacks once more, some of them changed: what is to take the place of `running`, which was made of
-/// `base` by what has happened since; and the base of the next time. `renews` says whose objects are as their template
-/// says, whatever has happened to them.
+/// The templates of all stacks once more, some of them changed, others gone: what is to take the place of `running`, and the
+/// base of the next time. `renews` says whose objects are as their template says, whatever has happened to them.
 ///
 /// # Errors
 /// As [`load`]; or what is asked for is not allowed in the state in which something is.
 pub fn succeed(
     sources: &[Source],
     options: &Options,
-    running: &ControlState,
-    base: &ControlState,
+    running: &Running,
     renews: impl Fn(&Owner) -> bool,
 ) -> Result<(Stacks, ControlState), Diagnostics> {
-    let region = Some(running.owner().region().to_owned());
+    let region = Some(running.state.owner().region().to_owned());
     let options = Options {
         region,
         ..options.clone()
     };
     let (documents, mut reports) = read(sources);
     let (_, prepared) = prepare(sources, &documents, &options, &mut reports)?;
-    let state = ControlState::successor(running, None);
-    let mut next = make(sources, prepared.clone(), state, &options, &mut reports)?;
+    let mut beside = Report::new("", "");
+    leaving::check(running, &prepared, &mut beside, &mut reports);
+    finish_phase(std::iter::once(&mut beside).chain(&mut reports))?;
+    let mut make = |prepared: Vec<_>, state| {
+        make(
+            sources,
+            prepared,
+            running.stacks,
+            state,
+            &options,
+            &mut reports,
+        )
+    };
+    let state = ControlState::successor(running.state, None);
+    let mut next = make(prepared.clone(), state)?;
     let next_base = next.state.clone();
-    if !next_base.has_addresses_of(running) {
+    if !next_base.has_addresses_of(running.state) {
         // Once more, now that it is known what survives: before that, what is new takes an address.
-        let state = ControlState::successor(running, Some(&next_base));
-        next = make(sources, prepared, state, &options, &mut reports)?;
+        let state = ControlState::successor(running.state, Some(&next_base));
+        next = make(prepared, state)?;
     }
-    let succeeded = next.state.succeed(running, base, renews);
+    let succeeded = next.state.succeed(running.state, running.base, renews);
     succeeded.map_err(|errors| Diagnostics::whole("", &errors.to_string()))?;
     Ok((next, next_base))
 }
@@ -69,10 +80,11 @@ fn read<'s>(sources: &[Source<'s>]) -> (Vec<Option<Arc<Document>>>, Vec<Report<'
     (documents, reports)
 }
 
-/// The third phase, which begins with `state`.
+/// The third phase, which begins with `state`; the stacks `before` are what runs.
 fn make<'s>(
     sources: &'s [Source<'s>],
     prepared: Vec<Prepared<'s>>,
+    before: &[&Stack],
     mut state: ControlState,
     options: &Options,
     reports: &mut [Report<'s>],
@@ -82,7 +94,7 @@ fn make<'s>(
     let mut loaders: Vec<_> = stacks
         .map(|(place, ((source, prepared), report))| Loader::new(place, source, prepared, report))
         .collect();
-    let exports = references(&mut loaders, &mut state);
+    let exports = references(&mut loaders, before, &mut state);
     let list = loaders.into_iter().map(|loader| loader.finish(&exports));
     let list = list.collect();
     finish_phase(reports)?;
@@ -184,9 +196,9 @@ fn prepare_all<'l>(
 }
 
 /// The third phase: what stacks export, what they refer to, then the stacks, each after those from which it imports.
-fn references(loaders: &mut [Loader], state: &mut ControlState) -> Exports {
+fn references(loaders: &mut [Loader], before: &[&Stack], state: &mut ControlState) -> Exports {
     let names = loaders.iter().map(|loader| loader.stack_name().to_owned());
-    let mut exports = Exports::new(names.collect());
+    let mut exports = Exports::new(names.collect(), before);
     for loader in &mut *loaders {
         loader.declare_exports(&mut exports);
     }

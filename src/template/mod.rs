@@ -4,7 +4,7 @@
 //! skeleton) and `functions` (well-formed calls) are the syntax phase; `types` with `parameters`, `conditions` and the
 //! tables of `schema` is the second; `exports` (between stacks), `references` (names, order), `evaluate` (functions ->
 //! values) and `create` (commands) are the third, which `making` goes through for each stack. `load` goes through the
-//! phases, for all templates together.
+//! phases, for all templates together; `leaving` sees to it that nothing goes that is in use.
 //!
 //! Invariant: [`Stacks`] come of templates without errors only, and every error in one has file, line and column.
 //! Source: AWS's CloudFormation guide and its resource schemas.
@@ -19,6 +19,7 @@ mod document;
 mod evaluate;
 mod exports;
 mod functions;
+mod leaving;
 mod load;
 mod making;
 mod node;
@@ -86,6 +87,17 @@ pub struct Options {
     pub default_region: Option<String>,
     /// The time, since the UNIX epoch.
     pub now: Duration,
+}
+
+/// What runs, for what is to take its place.
+#[derive(Clone, Copy, Debug)]
+pub struct Running<'a> {
+    /// What was made of its stacks and of what has happened since.
+    pub state: &'a ControlState,
+    /// What its stacks alone would have made.
+    pub base: &'a ControlState,
+    /// Its stacks; those go of which no template comes.
+    pub stacks: &'a [&'a Stack],
 }
 
 /// A parameter's value: of one stack, or of every stack that has such a parameter and was not given its own.

@@ -30,6 +30,7 @@ crate::tests!(
     killed_while_it_applies_it_leaves_nothing_that_down_does_not_find,
     stopped_while_it_applies_it_leaves_nothing,
     a_rejected_connection_is_cut_and_an_accepted_one_answers,
+    a_deleted_stack_cuts_its_connections_and_takes_its_namespaces_along,
     events_are_followed_line_by_line,
     the_readmes_program_accepts_whom_it_trusts,
 );
@@ -565,6 +566,45 @@ fn a_rejected_connection_is_cut_and_an_accepted_one_answers() -> Result<()> {
     endpoints(&site, "delete")?;
     let none = text(&site.privlink(&["endpoints", "list"])?);
     ensure!(none == "No VPC endpoints.\n", "{none}");
+    Ok(())
+}
+
+fn a_deleted_stack_cuts_its_connections_and_takes_its_namespaces_along() -> Result<()> {
+    let mut site = saas::site("false")?;
+    let (consumer, target) = (site.a.clone(), site.b.clone());
+    let second = format!("{target}2");
+    site.nginx_in(&target)?;
+    site.nginx_in(&second)?;
+    let _held = site.python(&consumer, "hold", &[SERVICE_ADDRESS])?;
+    let connections = |site: &Site| -> Result<usize> {
+        let lines = [&target, &second]
+            .map(|namespace| site.ok(namespace, &["ss", "-Htn", "state", "established"]));
+        let [first, second] = lines;
+        Ok(first?.lines().count() + second?.lines().count())
+    };
+    ensure!(connections(&site)? == 1);
+    let refused = site.privlink(&["delete", "provider"])?;
+    let said = text(&refused);
+    ensure!(
+        refused.status.code() == Some(1)
+            && said.contains("ExistingVpcEndpointConnections")
+            && said.contains("nothing was changed"),
+        "{said}"
+    );
+    ensure!(connections(&site)? == 1 && exists(&target), "it was cut");
+
+    let deleted = site.privlink(&["delete", "consumer"])?;
+    let said = text(&deleted);
+    ensure!(deleted.status.success(), "{said}");
+    ensure!(said.contains("Applied: 0 added, 0 modified, "), "{said}");
+    wait_for("the target's reset", Duration::from_secs(5), || {
+        Ok(connections(&site)? == 0)
+    })?;
+    ensure!(!exists(&consumer), "{consumer} was left behind");
+    ensure!(
+        exists(&target) && exists(&second),
+        "the other stack went too"
+    );
     Ok(())
 }
 

@@ -150,13 +150,29 @@ impl ControlState {
         &mut self,
         service_id: VpcEndpointServiceId,
     ) -> Result<(), ControlErrors> {
-        let live: Vec<_> = self
-            .endpoints_of(service_id)
-            .into_iter()
-            .filter(|id| self.vpc_endpoint(id).is_some_and(|e| e.state.is_live()))
+        self.own(service_id, "ServiceId")?;
+        self.check_service_deletion(service_id, |_| true)?;
+        self.vpc_endpoint_services.remove(&service_id);
+        self.mint.release(service_id);
+        Ok(())
+    }
+
+    /// May a service go while those of its endpoints stay of which `stays` says so?
+    ///
+    /// # Errors
+    /// Some of them are live.
+    pub fn check_service_deletion(
+        &self,
+        service_id: VpcEndpointServiceId,
+        stays: impl Fn(&VpcEndpoint) -> bool,
+    ) -> Result<(), ControlError> {
+        let endpoints = self.endpoints_of(service_id).into_iter();
+        let endpoints = endpoints.filter_map(|id| self.vpc_endpoint(&id));
+        let live = endpoints.filter(|e| e.state.is_live() && stays(e));
+        let live = live.map(|e| e.vpc_endpoint_id);
+        let live: Vec<_> = live
             .map(|id| format!("VPC endpoint {}", self.named_vpc_endpoint(id)))
             .collect();
-        self.own(service_id, "ServiceId")?;
         let event = ServiceEvent::Delete {
             has_live_endpoints: !live.is_empty(),
         };
@@ -168,23 +184,15 @@ impl ControlState {
             self.named_vpc_endpoint_service(service_id)
         );
         match service.state.after(event) {
-            Ok(_) => {}
-            Err(refused) if live.is_empty() => {
-                return Err(ControlError::State { what, refused }.into());
-            }
-            Err(refused) => {
-                return Err(ControlError::InUse {
-                    code: "ExistingVpcEndpointConnections",
-                    what,
-                    by: live,
-                    instead: refused.instead,
-                }
-                .into());
-            }
+            Ok(_) => Ok(()),
+            Err(refused) if live.is_empty() => Err(ControlError::State { what, refused }),
+            Err(refused) => Err(ControlError::InUse {
+                code: "ExistingVpcEndpointConnections",
+                what,
+                by: live,
+                instead: refused.instead,
+            }),
         }
-        self.vpc_endpoint_services.remove(&service_id);
-        self.mint.release(service_id);
-        Ok(())
     }
 
     /// The node through which an endpoint's interface in this zone reaches a service.

@@ -244,6 +244,74 @@ fn what_is_not_applied_stays_with_its_parameters() {
 }
 
 #[test]
+fn a_deleted_stack_takes_along_what_it_made_and_only_that() {
+    let site = Site::up();
+    let delete = |names: Value, dry_run: bool| {
+        let body = json!({"StackNames": names, "DryRun": dry_run});
+        let (status, answer) = site.post("/v1/delete", body);
+        let changes = answer["Changes"].as_array().cloned().unwrap_or_default();
+        let change = |change: &Value| {
+            assert_eq!(change["Action"], "Remove", "{change}");
+            change["LogicalResourceId"].as_str().unwrap().to_owned()
+        };
+        let gone: Vec<_> = changes.iter().map(change).collect();
+        (status, gone, answer)
+    };
+    let stacks = || {
+        let stacks = site.get("/v1/stacks");
+        let names = stacks.as_array().unwrap().iter();
+        let names = names.map(|stack| stack["StackName"].as_str().unwrap().to_owned());
+        names.collect::<Vec<_>>()
+    };
+    let before = site.get("/v1/topology");
+
+    // Not what is not there, nor what others use.
+    let (status, _, error) = delete(json!(["consumer", "provide"]), false);
+    assert_eq!(
+        (status, &error["Message"]),
+        (
+            404,
+            &json!("ValidationError: Stack with id provide does not exist; did you mean provider?")
+        )
+    );
+    let (status, _, error) = delete(json!(["provider"]), false);
+    let message = error["Errors"][0]["Message"].as_str().unwrap_or_default();
+    assert!(
+        status == 400 && message.starts_with("ExistingVpcEndpointConnections: "),
+        "{error}"
+    );
+    assert_eq!(delete(json!([]), false).0, 400);
+    let consumers = ["Endpoint", "Subnet", "Vpc"];
+    assert_eq!(delete(json!(["consumer"]), true).1, consumers);
+    assert_eq!(site.get("/v1/topology"), before);
+
+    let (status, gone, plan) = delete(json!(["consumer"]), false);
+    assert_eq!(
+        (status, &*gone, &plan["Applied"]),
+        (200, &consumers.map(String::from)[..], &json!(true))
+    );
+    assert_eq!(
+        (stacks(), site.state()),
+        (vec!["provider".to_owned()], "none".to_owned())
+    );
+    assert_eq!(site.events().last().unwrap(), "Delete Endpoint deleted");
+    // The last one too; and all of it can come again.
+    assert_eq!(delete(json!(["provider"]), false).0, 200);
+    assert!(stacks().is_empty());
+    assert!(
+        !site
+            .apply("provider.yaml", PROVIDER, json!([]), false)
+            .is_empty()
+    );
+    assert!(
+        !site
+            .apply("consumer.yaml", CONSUMER, json!([]), false)
+            .is_empty()
+    );
+    assert_eq!(site.state(), "pendingAcceptance");
+}
+
+#[test]
 fn a_template_with_errors_changes_nothing_and_shows_them() {
     let site = Site::up();
     let before = site.get("/v1/topology");

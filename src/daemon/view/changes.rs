@@ -42,7 +42,18 @@ pub struct Parameter {
     pub parameter_value: String,
 }
 
-/// What an apply changes (or, as a dry run, would).
+/// Body of `POST /v1/delete`: stacks that shall run no longer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub struct Delete {
+    /// All of them or none.
+    pub stack_names: Vec<String>,
+    /// Only say what would be changed?
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// What an apply or a delete changes (or, as a dry run, would).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Plan {
