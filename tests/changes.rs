@@ -38,41 +38,31 @@ impl Site {
         }
     }
 
-    /// The successor, with the stacks of these names applied.
-    fn next(&self, renewed: &[&str]) -> Result<(Stacks, ControlState), Diagnostics> {
-        self.next_of(&sources(&self.provider, &self.consumer), renewed)
+    /// The successor.
+    fn next(&self) -> Result<(Stacks, ControlState), Diagnostics> {
+        self.next_of(&sources(&self.provider, &self.consumer))
     }
 
-    fn next_of(
-        &self,
-        sources: &[Source],
-        renewed: &[&str],
-    ) -> Result<(Stacks, ControlState), Diagnostics> {
+    fn next_of(&self, sources: &[Source]) -> Result<(Stacks, ControlState), Diagnostics> {
         let running = Running {
             state: &self.running,
             base: &self.base,
             stacks: &self.stacks.iter().collect::<Vec<_>>(),
         };
-        succeed(sources, &Options::default(), &running, |owner| {
-            owner.stack().is_some_and(|stack| renewed.contains(&stack))
-        })
+        succeed(sources, &Options::default(), &running)
     }
 
     /// What is wrong with going on without the stack of this name.
     fn refusal_without(&self, stack: &str) -> Option<String> {
         let sources = sources(&self.provider, &self.consumer);
         let left = sources.into_iter().filter(|s| s.stack_name != stack);
-        let next = self.next_of(&left.collect::<Vec<_>>(), &[]);
+        let next = self.next_of(&left.collect::<Vec<_>>());
         next.err().map(|errors| errors.to_string())
     }
 
     /// Applies both templates as they are; what the plan says, a line for each change.
     fn apply(&mut self) -> Vec<String> {
-        self.apply_only(&["provider", "consumer"])
-    }
-
-    fn apply_only(&mut self, renewed: &[&str]) -> Vec<String> {
-        let (next, base) = self.next(renewed).unwrap();
+        let (next, base) = self.next().unwrap();
         let changes = plan(&self.running, &next.state);
         self.base = base;
         self.running = next.state;
@@ -236,7 +226,7 @@ fn an_address_of_something_that_stays_cannot_be_chosen_but_that_of_something_tha
     site.provider(ANOTHER.0, ANOTHER.1);
     let chosen = format!("SubnetId: !Ref SubnetC, PrivateIpAddress: {node}}}");
     site.provider("SubnetId: !Ref SubnetC}", &chosen);
-    let error = site.next(&["provider"]).unwrap_err().to_string();
+    let error = site.next().unwrap_err().to_string();
     assert!(error.contains("LoadBalancer"), "{error}");
 
     let mut site = Site::up();
@@ -286,7 +276,7 @@ fn a_rejected_endpoint_cannot_be_changed_and_then_nothing_is() {
         "        - !Ref EndpointSecurityGroup\n",
         "        - !GetAtt Vpc.DefaultSecurityGroup\n",
     );
-    let error = site.next(&["consumer"]).unwrap_err().to_string();
+    let error = site.next().unwrap_err().to_string();
     assert!(
         error.contains("Endpoint") && error.contains("rejected"),
         "{error}"
@@ -298,7 +288,7 @@ fn a_principal_that_is_not_allowed_any_more_loses_its_endpoint() {
     let mut site = Site::up();
     site.accept();
     site.provider("iam::444455556666:root", "iam::777788889999:root");
-    let plan = site.apply_only(&["provider"]);
+    let plan = site.apply();
     assert!(plan.contains(&"~Endpoint State".to_owned()), "{plan:?}");
     assert_eq!(site.endpoint().state, State::Rejected);
     assert_eq!(
@@ -308,21 +298,46 @@ fn a_principal_that_is_not_allowed_any_more_loses_its_endpoint() {
 }
 
 #[test]
-fn a_deleted_endpoint_comes_back_only_with_its_own_stack() {
+fn a_deleted_endpoint_comes_back_only_when_its_template_asks_for_another() {
     let mut site = Site::up();
     site.accept();
     let id = site.endpoint().vpc_endpoint_id;
     site.execute_as(CONSUMERS, Command::DeleteVpcEndpoint(id));
-    assert_eq!(site.apply_only(&["provider"]), Vec::<String>::new());
-    assert_eq!(site.running.vpc_endpoints().count(), 0);
-    assert_eq!(site.apply_only(&["provider"]), Vec::<String>::new());
-    assert_eq!(site.events(), []);
-    assert_eq!(site.apply_only(&["consumer"]), ["+Endpoint"]);
+    for _ in 0..2 {
+        assert_eq!(site.apply(), Vec::<String>::new());
+        assert_eq!(site.events(), []);
+    }
+    // Another change is none of its own.
+    site.consumer(
+        "GroupName: for-access-provider-NLB",
+        "GroupName: for-access",
+    );
+    assert_eq!(site.apply(), ["~EndpointSecurityGroup GroupName"]);
+
+    let groups = (
+        "- !Ref EndpointSecurityGroup\n",
+        "- !GetAtt Vpc.DefaultSecurityGroup\n",
+    );
+    site.consumer(groups.0, groups.1);
+    assert_eq!(site.apply(), ["+Endpoint"]);
     assert_eq!(site.endpoint().state, State::PendingAcceptance);
     assert_eq!(
         site.events(),
         [(ConnectionEventKind::Connect, State::PendingAcceptance)]
     );
+}
+
+#[test]
+fn a_deleted_endpoint_comes_back_when_its_template_has_been_without_it() {
+    let mut site = Site::up();
+    let id = site.endpoint().vpc_endpoint_id;
+    site.execute_as(CONSUMERS, Command::DeleteVpcEndpoint(id));
+    let whole = site.consumer.clone();
+    let from = whole.find("  Endpoint:\n").expect("the endpoint");
+    site.consumer = whole[..from].to_owned();
+    assert_eq!(site.apply(), Vec::<String>::new());
+    site.consumer = whole;
+    assert_eq!(site.apply(), ["+Endpoint"]);
 }
 
 /// The provider's template without its service, and without what names that.
@@ -339,7 +354,7 @@ fn a_service_does_not_go_while_endpoints_lead_to_it() {
             true => site.provider = without_service(&site.provider),
             false => site.provider("\"111122223333\"", "\"111122224444\""),
         }
-        let error = site.next(&["provider"]).unwrap_err().to_string();
+        let error = site.next().unwrap_err().to_string();
         let id = site.endpoint().vpc_endpoint_id;
         assert!(
             error.starts_with(&format!(
@@ -349,7 +364,7 @@ fn a_service_does_not_go_while_endpoints_lead_to_it() {
         );
         // One that goes with it is no reason to stay.
         site.consumer("444455556666", "444455557777");
-        let next = site.next(&["provider", "consumer"]);
+        let next = site.next();
         let said = next
             .err()
             .map(|errors| errors.to_string())

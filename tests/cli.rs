@@ -249,6 +249,23 @@ fn one_run_shows_the_errors_of_all_templates() {
         assert!(text.contains(&format!("{}:", path(file))), "{text}");
     }
     assert!(text.contains("the templates have 2 errors"), "{text}");
+    // Two errors and their count begin as every error does; what belongs to one is indented.
+    let (errors, rest): (Vec<_>, Vec<_>) = text
+        .lines()
+        .partition(|line| line.starts_with("privlink: error: "));
+    assert_eq!(errors.len(), 3, "{text}");
+    assert!(rest.iter().all(|line| line.starts_with(' ')), "{text}");
+}
+
+#[test]
+fn what_is_wrong_on_the_command_line_is_not_blamed_on_a_file() {
+    let file = template(TWO_SUBNETS);
+    let output = privlink(&["validate", path(&file), "--parameter", "nobody:Port=81"]);
+    assert_code(&output, 1);
+    let said = stderr(&output);
+    assert!(said.contains("there is no stack `nobody`"), "{said}");
+    assert!(said.contains("the command line has 1 error"), "{said}");
+    assert!(!said.contains("yaml has"), "{said}");
 }
 
 #[test]

@@ -47,8 +47,8 @@ pub(crate) fn follow(
         let request = Request::get(path).body(Full::default())?;
         let mut body = connect(dir, request).await?.into_body();
         let mut read = Vec::new();
-        // A daemon that ends breaks its answer off.
-        while let Some(Ok(frame)) = body.frame().await {
+        while let Some(frame) = body.frame().await {
+            let frame = frame.with_context(|| broken_off(dir))?;
             read.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
             while let Some(end) = read.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<_> = read.drain(..=end).collect();
@@ -120,6 +120,13 @@ async fn connect(dir: &StateDir, mut request: Request<Full<Bytes>>) -> Result<Re
         Ok(error) => bail!("{error}"),
         Err(_) => bail!("the daemon answered {path} with {status}"),
     }
+}
+
+fn broken_off(dir: &StateDir) -> String {
+    let path = dir.path().display();
+    format!(
+        "the daemon in {path} broke its answer off: it was killed or has crashed; `privlink down` cleans up after it"
+    )
 }
 
 fn no_daemon(dir: &StateDir, error: std::io::Error) -> anyhow::Error {

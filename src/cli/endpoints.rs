@@ -44,7 +44,7 @@ enum What {
     Reject(Names),
     /// Delete endpoints, as their consumer; live connections are cut
     #[command(after_help = examples!(
-        "sudo privlink endpoints delete consumer:Endpoint" => "it comes back when its stack is applied again",
+        "sudo privlink endpoints delete consumer:Endpoint" => "it comes back when its template asks for another one: changed, or after it was without it",
     ))]
     Delete(Names),
 }

@@ -14,7 +14,7 @@ use crate::daemon::StateDir;
 #[derive(Args)]
 #[command(after_help = examples!(
     "sudo privlink events" => "what is remembered, oldest first",
-    "sudo privlink events --follow" => "that, and what comes, until the daemon ends",
+    "sudo privlink events --follow" => "that, and what comes, until the daemon ends; exit code 1 if it was killed",
     "sudo privlink events --follow | jq --unbuffered -r 'select(.VpcEndpointState == \"pendingAcceptance\").VpcEndpointId'" => "endpoints that wait to be accepted",
     "sudo privlink events --follow | jq -c 'select(.Event == \"TargetHealth\") | [.Id, .State, .Reason]'" => "targets that come and go",
 ))]

@@ -83,10 +83,15 @@ pub(crate) fn write_stdout(text: &str) -> Result<()> {
     }
 }
 
-/// The one form of every error.
+/// The one form of every error, also of several at once: a line for each, and below it, indented, what belongs to it.
 pub(crate) fn print_error(error: &anyhow::Error) {
     let word = paint("error:", Colour::Red, std::io::stderr().is_terminal());
-    eprintln!("privlink: {word} {error:#}");
+    for line in format!("{error:#}").lines() {
+        match line.starts_with(' ') {
+            true => eprintln!("{line}"),
+            false => eprintln!("privlink: {word} {line}"),
+        }
+    }
 }
 
 /// What the user should know though the command goes on.

@@ -120,7 +120,7 @@ impl FileArgs {
     pub(super) fn templates(&self) -> Result<Vec<view::Template>> {
         let files = self.read()?.into_iter();
         Ok(files
-            .map(|TemplateFile { name, text }| view::Template { name, text })
+            .map(|TemplateFile { name, text, path }| view::Template { name, text, path })
             .collect())
     }
 
@@ -139,10 +139,8 @@ impl Up {
     pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
         let templates = self.templates.read()?;
         let dir = StateDir::new(&global.state_dir)?;
-        let paths = self.templates.files.templates.iter();
         let spec = Spec {
             templates,
-            paths: paths.map(std::path::absolute).collect::<Result<_, _>>()?,
             state_dir: dir.path().to_owned(),
             state_dir_created: daemon::prepare(&dir)?,
             mtu: self.mtu,

@@ -123,6 +123,6 @@ fn praise(stack: &Stack) -> String {
 
 /// All errors on stderr, like every error.
 fn complain(templates: &Templates, diagnostics: &Diagnostics) {
-    eprintln!("{diagnostics}");
-    output::print_error(&anyhow::anyhow!(templates.count(diagnostics)));
+    let count = templates.count(diagnostics);
+    output::print_error(&anyhow::anyhow!("{diagnostics}\n{count}"));
 }

@@ -369,7 +369,7 @@ pub enum ControlError {
         "TooManyTargets: target group {target_group} would have more than {limit} targets, the most there may be"
     )]
     TooManyTargets { target_group: Named, limit: usize },
-    #[error("InvalidTarget: {given} cannot be a target: {why}")]
+    #[error("InvalidTarget: {given} {why}")]
     Target {
         property: String,
         given: String,

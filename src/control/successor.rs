@@ -118,17 +118,13 @@ impl ControlState {
     }
 
     /// Ends a successor of `running`: what was decided at run time is decided here too. Run time is where `running` differs from
-    /// `base`, the successor that was made before it; what `renews` says of an owner's objects overrules that.
+    /// `base`, the successor that was made before it; a change of what the two successors say overrules that. So an update with
+    /// an unchanged template changes nothing, as in CloudFormation, which sees no drift.
     ///
     /// # Errors
     /// An endpoint's change is not allowed in the state that it is in.
-    pub fn succeed(
-        &mut self,
-        running: &Self,
-        base: &Self,
-        renews: impl Fn(&Owner) -> bool,
-    ) -> Result<(), ControlErrors> {
-        self.delete_again(running, base, renews);
+    pub fn succeed(&mut self, running: &Self, base: &Self) -> Result<(), ControlErrors> {
+        self.delete_again(running, base);
         self.register_again(running, base);
         self.carry_private_dns_names(running);
         self.carry_endpoints(running)?;
@@ -157,16 +153,14 @@ impl ControlState {
         Ok(())
     }
 
-    /// An endpoint that its consumer has deleted stays deleted until whoever made it makes it again.
-    fn delete_again(&mut self, running: &Self, base: &Self, renews: impl Fn(&Owner) -> bool) {
-        let deleted = |id: &VpcEndpointId| {
-            let renewed = self.owner_of(*id).is_some_and(&renews);
-            base.vpc_endpoint(id).is_some() && running.vpc_endpoint(id).is_none() && !renewed
-        };
-        let ids = self
-            .vpc_endpoints()
-            .map(|endpoint| endpoint.vpc_endpoint_id);
-        let deleted: Vec<_> = ids.filter(deleted).collect();
+    /// An endpoint that its consumer has deleted stays deleted until whoever made it asks for another one in its place.
+    fn delete_again(&mut self, running: &Self, base: &Self) {
+        let deleted = self.vpc_endpoints().filter(|new| {
+            let id = new.vpc_endpoint_id;
+            let made = base.vpc_endpoint(&id);
+            running.vpc_endpoint(&id).is_none() && made.is_some_and(|made| made.is_same_as(new))
+        });
+        let deleted: Vec<_> = deleted.map(|endpoint| endpoint.vpc_endpoint_id).collect();
         for id in deleted {
             self.remove_vpc_endpoint(id);
             self.events.retain(|event| event.vpc_endpoint_id != id);

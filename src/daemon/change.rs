@@ -2,8 +2,6 @@
 //!
 //! Invariant: a request happens as a whole or is refused; it is judged by the state that it changes.
 
-use std::path::PathBuf;
-
 use super::describe::Fabric;
 use super::events::since_epoch;
 use super::live::{Live, Next, Running};
@@ -46,18 +44,7 @@ pub enum Registration {
 impl Live {
     /// Has the stacks of `templates` run as those say; what that changes. As a dry run only the latter.
     pub fn apply(&self, templates: &Templates, dry_run: bool) -> Result<Plan, Refusal> {
-        self.change(|running, fabric| {
-            let next = running.wanted.with(templates, Some(&fabric.state));
-            let next = next.map_err(|errors| Refusal::of(templates, errors))?;
-            let names = templates.files.iter().map(TemplateFile::stack_name);
-            Ok(planned(
-                running,
-                fabric,
-                next,
-                &names.collect::<Vec<_>>(),
-                dry_run,
-            ))
-        })
+        self.change(|running, fabric| applied(running, fabric, templates, dry_run))
     }
 
     /// Takes the stacks of these names away; what that changes. As a dry run only the latter.
@@ -77,24 +64,30 @@ impl Live {
         })
     }
 
-    /// Applies these files as they are now, and tells the operator what became of it.
-    pub fn reload(&self, names: &[String], paths: &[PathBuf]) {
-        match self.apply_files(names, paths) {
+    /// Applies all stacks' files as they are now, and tells the operator what became of it.
+    pub fn reload(&self) {
+        match self.apply_files() {
             Ok(plan) => tell(format_args!("SIGHUP: {}", plan.summary())),
-            Err(refusal) => tell(format_args!("error: SIGHUP: {}", refusal.view())),
+            Err(refusal) => {
+                let said = refusal.view().to_string();
+                said.lines().for_each(|line| match line.starts_with(' ') {
+                    true => tell(format_args!("{line}")),
+                    false => tell(format_args!("error: SIGHUP: {line}")),
+                });
+            }
         }
     }
 
-    fn apply_files(&self, names: &[String], paths: &[PathBuf]) -> Result<Plan, Refusal> {
-        let files = names.iter().zip(paths);
-        let files = files.map(|(name, path)| TemplateFile::read(name, path));
-        let templates = Templates {
-            files: files.collect::<Result<_, _>>().map_err(Refusal::Failed)?,
-            parameters: Vec::new(),
-            region: None,
-            default_region: None,
-        };
-        self.apply(&templates, false)
+    fn apply_files(&self) -> Result<Plan, Refusal> {
+        self.change(|running, fabric| {
+            let templates = Templates {
+                files: running.wanted.read_again().map_err(Refusal::Failed)?,
+                parameters: Vec::new(),
+                region: None,
+                default_region: None,
+            };
+            applied(running, fabric, &templates, false)
+        })
     }
 
     /// Does `verb` to all endpoints of these names; they, as they are then.
@@ -215,6 +208,19 @@ impl Running {
             },
         }
     }
+}
+
+fn applied(
+    running: &Running,
+    fabric: &Fabric,
+    templates: &Templates,
+    dry_run: bool,
+) -> Result<(Plan, Option<Next>), Refusal> {
+    let next = running.wanted.with(templates, Some(&fabric.state));
+    let next = next.map_err(|errors| Refusal::of(templates, errors))?;
+    let names = templates.files.iter().map(TemplateFile::stack_name);
+    let names: Vec<_> = names.collect();
+    Ok(planned(running, fabric, next, &names, dry_run))
 }
 
 /// What `next` changes, and, unless as a dry run, that it shall run. The operator is told of the stacks of these names.

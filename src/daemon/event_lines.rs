@@ -37,6 +37,7 @@ impl Body for EventLines {
 
 /// Ends when there is no more, or nobody who reads it.
 async fn read(mut reader: Reader, follow: bool, lines: Sender<Bytes>) {
+    let mut goes_on = follow;
     loop {
         // First a place for them, then the events that are there by then.
         let Ok(place) = lines.reserve().await else {
@@ -53,11 +54,11 @@ async fn read(mut reader: Reader, follow: bool, lines: Sender<Bytes>) {
         } else {
             drop(place);
         }
-        if !follow {
+        if !goes_on {
             return;
         }
         tokio::select! {
-            () = reader.wait() => {}
+            more = reader.wait() => goes_on = more,
             () = lines.closed() => return,
         }
     }

@@ -23,12 +23,15 @@ pub struct Events {
     newest: Mutex<VecDeque<Event>>,
     /// The number of the next one.
     next: watch::Sender<u64>,
+    /// Will there be no more?
+    ended: watch::Sender<bool>,
 }
 
 /// Somebody who reads events, from the oldest that is remembered.
 pub struct Reader {
     events: Arc<Events>,
     next: watch::Receiver<u64>,
+    ended: watch::Receiver<bool>,
     /// The number of the event that it wants; `None`: it has not read yet.
     wanted: Option<u64>,
 }
@@ -39,6 +42,7 @@ impl Events {
         Arc::new(Self {
             newest: Mutex::default(),
             next: watch::Sender::new(1),
+            ended: watch::Sender::new(false),
         })
     }
 
@@ -61,11 +65,17 @@ impl Events {
         self.next.send_replace(sequence);
     }
 
+    /// There are no more: whoever follows need not wait.
+    pub fn end(&self) {
+        self.ended.send_replace(true);
+    }
+
     /// A reader of all that is remembered, and of what comes.
     pub fn reader(self: &Arc<Self>) -> Reader {
         Reader {
             events: Arc::clone(self),
             next: self.next.subscribe(),
+            ended: self.ended.subscribe(),
             wanted: None,
         }
     }
@@ -90,10 +100,13 @@ impl Reader {
         notice.into_iter().chain(fresh).collect()
     }
 
-    /// Returns when there may be something to read.
-    pub async fn wait(&mut self) {
-        // It cannot fail: the sender lives as long as `events`.
-        let _ = self.next.changed().await;
+    /// Returns when there may be something to read; `false`: for the last time.
+    pub async fn wait(&mut self) -> bool {
+        // Neither can fail: the senders live as long as `events`.
+        tokio::select! {
+            _ = self.next.changed() => true,
+            _ = self.ended.wait_for(|ended| *ended) => false,
+        }
     }
 }
 
@@ -297,6 +310,21 @@ mod tests {
             tokio::task::yield_now().await;
             teller.tell([missed(0)]);
             assert_eq!(waiting.await.unwrap(), [1]);
+        });
+    }
+
+    #[test]
+    fn whoever_waits_is_told_the_last_events_and_that_there_are_no_more() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let events = Events::new();
+            let mut reader = events.reader();
+            events.end();
+            assert!(!reader.wait().await);
+            events.tell([missed(0)]);
+            assert_eq!(numbers(&reader.read()), [1]);
         });
     }
 

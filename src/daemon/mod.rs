@@ -48,8 +48,6 @@ pub use stop::{Stopped, stop};
 pub struct Spec {
     /// The templates.
     pub templates: Templates,
-    /// Where their files are: SIGHUP reads them again.
-    pub paths: Vec<PathBuf>,
     /// Where the daemon keeps its lock, socket and logs.
     pub state_dir: PathBuf,
     /// Was it missing before?
@@ -84,6 +82,8 @@ pub struct TemplateFile {
     pub name: String,
     /// What stands in it.
     pub text: String,
+    /// Where it is, absolute: SIGHUP reads it again. `None`: it was a pipe, or came over the control socket alone.
+    pub path: Option<PathBuf>,
 }
 
 impl Templates {
@@ -97,8 +97,11 @@ impl Templates {
     pub fn count(&self, errors: &Diagnostics) -> String {
         let count = errors.list.len() + errors.omitted;
         let noun = if count == 1 { "error" } else { "errors" };
-        let elsewhere = |file: &str| errors.list.iter().any(|e| e.line > 0 && e.file != file);
+        let elsewhere = |file: &str| errors.list.iter().any(|e| e.file != file);
         match &self.files[..] {
+            _ if errors.list.iter().all(|e| e.file.starts_with("--")) => {
+                format!("the command line has {count} {noun}")
+            }
             [only] if !elsewhere(&only.name) => format!("{} has {count} {noun}", only.name),
             _ => format!("the templates have {count} {noun}"),
         }
@@ -111,6 +114,7 @@ impl From<view::Apply> for Templates {
         let files = apply.templates.into_iter().map(|template| TemplateFile {
             name: template.name,
             text: template.text,
+            path: template.path,
         });
         let parameters = apply.parameters.into_iter().map(|parameter| Parameter {
             stack: parameter.stack,
@@ -129,10 +133,23 @@ impl From<view::Apply> for Templates {
 impl TemplateFile {
     /// Reads the file at `path`, but no more of it than a template may have: it may be a disk image or a device without an end.
     pub fn read(name: &str, path: &Path) -> Result<Self> {
-        let text =
+        let (text, is_file) =
             read_bounded(path).with_context(|| format!("cannot read the template {name}"))?;
+        let path = is_file.then(|| std::path::absolute(path)).transpose()?;
         let name = name.to_owned();
-        Ok(Self { name, text })
+        Ok(Self { name, text, path })
+    }
+
+    /// The same file as it is now.
+    fn read_again(&self) -> Result<Self> {
+        let name = &self.name;
+        let path = self.path.as_ref().with_context(|| {
+            format!(
+                "cannot read the template {name} again: it was no file; have one applied as stack {}",
+                self.stack_name()
+            )
+        })?;
+        Self::read(name, path)
     }
 
     /// The file's name without its extension, as far as AWS allows its characters in a stack's name.
@@ -152,17 +169,21 @@ impl TemplateFile {
     }
 }
 
-fn read_bounded(path: &Path) -> Result<String> {
+/// What is in it, and whether it would still be there a second time.
+fn read_bounded(path: &Path) -> Result<(String, bool)> {
     let mut bytes = Vec::new();
     let most = MAX_BYTES as u64 + 1;
-    File::open(path)?.take(most).read_to_end(&mut bytes)?;
+    let file = File::open(path)?;
+    let is_file = file.metadata()?.is_file();
+    file.take(most).read_to_end(&mut bytes)?;
     if bytes.len() > MAX_BYTES {
         bail!("it has more than {MAX_BYTES} bytes");
     }
-    String::from_utf8(bytes).map_err(|error| {
+    let text = String::from_utf8(bytes).map_err(|error| {
         let place = error.utf8_error().valid_up_to() + 1;
         anyhow!("it is not UTF-8 text (byte {place} is no part of any)")
-    })
+    })?;
+    Ok((text, is_file))
 }
 
 /// What a detached daemon tells whoever started it, once.

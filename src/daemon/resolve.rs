@@ -8,7 +8,7 @@ use super::refusal::Refusal;
 use super::view;
 use crate::control::id::{Id, InstanceId, TargetGroupId, VpcEndpointId, VpcEndpointServiceId};
 use crate::control::{
-    ControlState, TargetGroup, TargetType, VpcEndpoint, VpcEndpointService, command,
+    ControlState, Owner, TargetGroup, TargetType, VpcEndpoint, VpcEndpointService, command,
 };
 use crate::template::nearest;
 
@@ -93,7 +93,7 @@ pub fn targets(
 ) -> Result<Vec<command::TargetDescription>, Refusal> {
     let target = |asked: &view::TargetDescription| {
         let id = match group.target_type {
-            TargetType::Instance => instance(state, &asked.id)?.to_string(),
+            TargetType::Instance => instance(state, group, &asked.id)?.to_string(),
             TargetType::Ip => asked.id.clone(),
         };
         Ok(command::TargetDescription {
@@ -117,12 +117,33 @@ pub fn unknown_stack<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Re
     Refusal::Unknown("ValidationError", message)
 }
 
-fn instance(state: &ControlState, name: &str) -> Result<InstanceId, Refusal> {
+/// An instance of the group's own account: another's cannot be its target, whatever it is called.
+fn instance(state: &ControlState, group: &TargetGroup, name: &str) -> Result<InstanceId, Refusal> {
+    let own = account(state, group.id);
     let candidates = state.instances().map(|instance| {
         let id = instance.instance_id;
         Candidate::new(state, id, &instance.client_token, vec![id.to_string()], id)
     });
-    find::<InstanceId, _>(name, candidates.collect(), "privlink show interfaces")
+    let (ours, others): (Vec<_>, Vec<_>) =
+        candidates.partition(|found| account(state, found.object) == own);
+    let is_ours = ours.iter().any(|found| found.is_called(name));
+    let other = others.into_iter().find(|found| found.is_called(name));
+    match other.filter(|_| !is_ours) {
+        Some(other) => {
+            let theirs = account(state, other.object);
+            let message = format!(
+                "{}:{} ({}) is an instance of account {theirs}; a target belongs to the target group's own, {own}",
+                other.stack, other.logical_id, other.object
+            );
+            Err(Refusal::Unknown("InvalidTarget", message))
+        }
+        None => find::<InstanceId, _>(name, ours, "privlink show interfaces"),
+    }
+}
+
+fn account<I: Id>(state: &ControlState, id: I) -> &str {
+    let owner = state.owner_of(id);
+    owner.map(Owner::account_id).unwrap_or_default()
 }
 
 /// The one candidate of this name.

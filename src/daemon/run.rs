@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow};
 use tokio::net::UnixListener;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use super::events::since_epoch;
 use super::links::Shape;
@@ -25,6 +25,9 @@ use crate::io::{Clock, IoEvent, Offload, WorkerOptions, Workers};
 /// How many flows may live at once; each takes less than 300 bytes, when it comes. A single interface gets half of them at most:
 /// a million, fewer than the 1,032,192 ports that a gateway's interface of 16 addresses has towards one target.
 const MAX_FLOWS: usize = 2_000_000;
+
+/// How long answers may take that are under way when the daemon ends.
+const FAREWELL: Duration = Duration::from_millis(500);
 
 /// Runs `spec` until a signal ends it. `ready` is called once, when packets can flow.
 pub fn run(spec: Spec, ready: impl FnOnce(&view::Topology) -> Result<()>) -> Result<()> {
@@ -46,7 +49,7 @@ pub fn run(spec: Spec, ready: impl FnOnce(&view::Topology) -> Result<()>) -> Res
                     is_ready = true;
                     ready(topology)
                 };
-                let outcome = daemon.run(first, &spec, &mut signals, ready).await;
+                let outcome = daemon.run(first, &mut signals, ready).await;
                 (live.end(), outcome)
             }
         };
@@ -137,7 +140,6 @@ impl Daemon {
     async fn run(
         mut self,
         first: Next,
-        spec: &Spec,
         signals: &mut Signals,
         ready: impl FnOnce(&view::Topology) -> Result<()>,
     ) -> Result<()> {
@@ -149,7 +151,11 @@ impl Daemon {
         tracing::info!("ready");
         ready(&self.live.fabric().topology())?;
         let router = api::router(Arc::clone(&self.live));
-        let mut server = std::pin::pin!(axum::serve(self.listener, router).into_future());
+        let (end, ended) = oneshot::channel::<()>();
+        let server = axum::serve(self.listener, router).with_graceful_shutdown(async {
+            let _ = ended.await;
+        });
+        let mut server = std::pin::pin!(server.into_future());
         let mut deadline = self.live.deadline.subscribe();
         loop {
             let live = Arc::clone(&self.live);
@@ -157,13 +163,14 @@ impl Daemon {
                 wish = signals.next() => match wish {
                     Wish::End(signal) => {
                         tracing::info!(signal, "stopping");
+                        // Who follows the events is told that these are all.
+                        self.live.events.end();
+                        drop(end);
+                        let _ = tokio::time::timeout(FAREWELL, &mut server).await;
                         return Ok(());
                     }
                     Wish::Reload => {
-                        let files = spec.templates.files.iter();
-                        let names: Vec<_> = files.map(|file| file.name.clone()).collect();
-                        let paths = spec.paths.clone();
-                        tokio::task::spawn_blocking(move || live.reload(&names, &paths));
+                        tokio::task::spawn_blocking(move || live.reload());
                     }
                 },
                 () = due(&mut deadline) => {

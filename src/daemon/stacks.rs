@@ -1,5 +1,7 @@
 //! The stacks that run, as they were asked for: what an apply finds again of those that it does not concern.
 
+use anyhow::{Result, anyhow};
+
 use super::events::since_epoch;
 use super::{TemplateFile, Templates};
 use crate::control::ControlState;
@@ -76,10 +78,7 @@ impl Wanted {
                     base,
                     stacks: &stacks,
                 };
-                template::succeed(&sources, options, &running, |owner| {
-                    let mut given = entries.iter().filter(|entry| !entry.stays);
-                    given.any(|entry| owner.stack() == Some(entry.name))
-                })?
+                template::succeed(&sources, options, &running)?
             }
         };
         let kept = entries.iter().zip(&stacks.list).map(|(entry, stack)| Kept {
@@ -91,6 +90,20 @@ impl Wanted {
             base: Some(base),
         };
         Ok((wanted, stacks))
+    }
+
+    /// The templates' files as they are now; or all that cannot be read.
+    pub fn read_again(&self) -> Result<Vec<TemplateFile>> {
+        let mut errors = Vec::new();
+        let files = self.stacks.iter().filter_map(|kept| {
+            let file = kept.file.read_again();
+            file.map_err(|error| errors.push(format!("{error:#}"))).ok()
+        });
+        let files = files.collect();
+        match errors.is_empty() {
+            true => Ok(files),
+            false => Err(anyhow!(errors.join("; "))),
+        }
     }
 
     /// What has become of them.

@@ -10,16 +10,18 @@ use serde_json::Value;
 use super::describe::Fabric;
 use super::live::Live;
 use super::state_dir::StateDir;
-use super::{TemplateFile, Templates, api, view};
+use super::{TemplateFile, Templates, api, resolve, view};
 use crate::control::compile;
 use crate::dataplane::{Dataplane, Settings};
 use crate::io::{Clock, IoEvent};
+use crate::template;
 
 fn w1() -> Templates {
     Templates {
         files: vec![TemplateFile {
             name: "resource-endpoint.yaml".into(),
             text: include_str!("../../examples/resource-endpoint.yaml").into(),
+            path: None,
         }],
         parameters: Default::default(),
         region: None,
@@ -215,6 +217,43 @@ fn what_is_not_understood_is_an_error_with_a_message() {
 mod changes;
 
 #[test]
+fn a_target_is_an_instance_of_its_groups_own_account() {
+    let files = [
+        (
+            "provider",
+            include_str!("../../examples/saas-provider.yaml"),
+        ),
+        (
+            "consumer",
+            include_str!("../../examples/saas-consumer.yaml"),
+        ),
+    ];
+    let sources = files.map(|(name, text)| template::Source::new(name, text, name));
+    let state = template::load(&sources, &template::Options::default())
+        .unwrap()
+        .state;
+    let group = state.target_groups().next().unwrap();
+    let ask = |id: &str| {
+        let asked = view::TargetDescription {
+            id: id.into(),
+            port: None,
+        };
+        resolve::targets(&state, group, &[asked])
+    };
+    assert_eq!(ask("Provider1").unwrap().len(), 1);
+    for name in ["Client", "consumer:Client"] {
+        let said = ask(name).unwrap_err().view().message;
+        assert!(
+            said.starts_with("InvalidTarget: consumer:Client (i-")
+                && said.ends_with(
+                    "is an instance of account 444455556666; a target belongs to the target group's own, 111122223333"
+                ),
+            "{said}"
+        );
+    }
+}
+
+#[test]
 fn a_stack_is_called_like_its_file() {
     for (file, expected) in [
         ("examples/resource-endpoint.yaml", "resource-endpoint"),
@@ -224,6 +263,7 @@ fn a_stack_is_called_like_its_file() {
         let file = TemplateFile {
             name: file.into(),
             text: String::new(),
+            path: None,
         };
         assert_eq!(file.stack_name(), expected);
     }

@@ -98,7 +98,8 @@ drop_reasons! {
     FlowTableFull,
     /// A TCP segment of no known connection (its sender gets a RST), or of one that has been replaced.
     NoFlow,
-    /// To a resource gateway's address, or from a target against the direction of a flow: only answers pass there.
+    /// To a resource gateway's address, or from a target to that of a gateway or a load balancer's node against the direction of
+    /// a flow: only answers pass there.
     GatewayIngress,
     /// Larger than the path's MTU (its sender gets an ICMP fragmentation-needed).
     PacketTooBig,

@@ -23,7 +23,7 @@ impl Position {
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Diagnostic {
-    /// The template's name as the user gave it; `--region` or so where the template is not at fault.
+    /// The template's name as the user gave it; `--region` or so where no template is at fault, or nothing.
     pub file: String,
     /// Line, from 1; 0 where the template is not at fault.
     pub line: usize,
@@ -44,6 +44,7 @@ pub struct Diagnostic {
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.line {
+            0 if self.file.is_empty() => {}
             0 => write!(f, "{}: ", self.file)?,
             line => write!(f, "{}:{line}:{}: ", self.file, self.column)?,
         }
@@ -107,13 +108,15 @@ impl fmt::Display for Diagnostics {
 impl std::error::Error for Diagnostics {}
 
 impl Diagnostics {
-    /// One error about a file as a whole.
-    pub(super) fn whole(file: &str, message: &str) -> Self {
-        let mut report = Report::new(file, "");
-        report.error(Position::START, "", message);
+    /// Errors about all files as a whole.
+    pub(super) fn whole(errors: impl IntoIterator<Item = String>) -> Self {
+        let mut report = Report::new("", "");
+        for error in errors {
+            report.error_beside("", error);
+        }
         Self {
             list: report.list,
-            omitted: 0,
+            omitted: report.omitted,
         }
     }
 }

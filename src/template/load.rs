@@ -27,7 +27,7 @@ pub fn load(sources: &[Source], options: &Options) -> Result<Stacks, Diagnostics
 }
 
 /// The templates of all stacks once more, some of them changed, others gone: what is to take the place of `running`, and the
-/// base of the next time. `renews` says whose objects are as their template says, whatever has happened to them.
+/// base of the next time.
 ///
 /// # Errors
 /// As [`load`]; or what is asked for is not allowed in the state in which something is.
@@ -35,7 +35,6 @@ pub fn succeed(
     sources: &[Source],
     options: &Options,
     running: &Running,
-    renews: impl Fn(&Owner) -> bool,
 ) -> Result<(Stacks, ControlState), Diagnostics> {
     let region = Some(running.state.owner().region().to_owned());
     let options = Options {
@@ -65,8 +64,8 @@ pub fn succeed(
         let state = ControlState::successor(running.state, Some(&next_base));
         next = make(prepared, state)?;
     }
-    let succeeded = next.state.succeed(running.state, running.base, renews);
-    succeeded.map_err(|errors| Diagnostics::whole("", &errors.to_string()))?;
+    let succeeded = next.state.succeed(running.state, running.base);
+    succeeded.map_err(|errors| Diagnostics::whole(errors.iter().map(ToString::to_string)))?;
     Ok((next, next_base))
 }
 
@@ -150,7 +149,7 @@ fn prepare<'l>(
     let mut beside = Report::new("", "");
     let prepared = prepare_all(sources, documents, options, &mut beside, reports);
     finish_phase(std::iter::once(&mut beside).chain(reports))?;
-    prepared.ok_or_else(|| Diagnostics::whole("", "the templates have no owner"))
+    prepared.ok_or_else(|| Diagnostics::whole(["the templates have no owner".to_owned()]))
 }
 
 fn prepare_all<'l>(

@@ -1,6 +1,6 @@
 //! Changes while packets pass: what an apply makes and takes away, what it leaves alone, and what it does when it fails.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -26,12 +26,14 @@ crate::tests!(
     what_runs_on_an_instance_that_goes_ends_with_it,
     user_data_runs_on_new_instances_only,
     sighup_applies_the_files_as_they_are_now,
+    sighup_reads_later_files_too_and_changes_nothing_when_one_is_gone,
     without_its_terminal_it_ends_by_sighup_and_leaves_nothing,
     killed_while_it_applies_it_leaves_nothing_that_down_does_not_find,
     stopped_while_it_applies_it_leaves_nothing,
     a_rejected_connection_is_cut_and_an_accepted_one_answers,
     a_deleted_stack_cuts_its_connections_and_takes_its_namespaces_along,
     events_are_followed_line_by_line,
+    whoever_follows_events_is_told_whether_the_daemon_ended_or_was_killed,
     the_readmes_program_accepts_whom_it_trusts,
 );
 
@@ -443,6 +445,74 @@ fn sighup_applies_the_files_as_they_are_now() -> Result<()> {
     Ok(())
 }
 
+fn sighup_reads_later_files_too_and_changes_nothing_when_one_is_gone() -> Result<()> {
+    let mut site = Site::new()?;
+    site.up(&site.template(), &[])?;
+    let (third, fourth) = (format!("{}c", site.a), format!("{}d", site.a));
+    let stack = |namespace: &str, address: &str| {
+        let parts = [
+            "Resources:\n  V: {Type: AWS::EC2::VPC, Properties: {CidrBlock: 172.18.0.0/16}}\n",
+            "  Vpc1SubnetA:\n    Type: AWS::EC2::Subnet\n",
+            "    Properties: {VpcId: !Ref V, CidrBlock: 172.18.0.0/24, AvailabilityZone: ap-northeast-1a}\n",
+            &instance("I", namespace, address),
+        ];
+        Template(parts.concat())
+    };
+    let daemon = Pid::from_raw(site.pid()?.try_into()?).context("pid")?;
+    let later = site.dir.path().join("later.yaml");
+    site.applied("later.yaml", &stack(&third, "172.18.0.9"))?;
+    fs::write(&later, stack(&fourth, "172.18.0.9").0)?;
+    kill_process(daemon, Signal::HUP)?;
+    site.daemon_says(
+        "SIGHUP: 0 added, 1 modified, 0 removed",
+        Duration::from_secs(10),
+    )?;
+    ensure!(exists(&fourth) && !exists(&third));
+
+    fs::remove_file(&later)?;
+    let template = with(&site, &instance("EC2C", &third, "172.18.0.109"));
+    fs::write(site.dir.path().join("template.yaml"), &template.0)?;
+    kill_process(daemon, Signal::HUP)?;
+    site.daemon_says(
+        "error: SIGHUP: cannot read the template",
+        Duration::from_secs(10),
+    )?;
+    site.daemon_says("nothing was changed", Duration::from_secs(10))?;
+    ensure!(!exists(&third), "a part of it was applied");
+
+    // Nor when one was no file.
+    let pipe = format!(
+        "cat {} | {} apply --state-dir {} /dev/stdin",
+        site.dir.path().join("piped.yaml").display(),
+        env!("CARGO_BIN_EXE_privlink"),
+        site.state_dir().display(),
+    );
+    fs::write(&later, stack(&fourth, "172.18.0.9").0)?;
+    let piped = stack(&format!("{}e", site.a), "172.18.0.10");
+    fs::write(site.dir.path().join("piped.yaml"), piped.0)?;
+    host(&["sh", "-c", &pipe])?;
+    kill_process(daemon, Signal::HUP)?;
+    site.daemon_says(
+        "it was no file; have one applied as stack stdin",
+        Duration::from_secs(10),
+    )?;
+    ensure!(!exists(&third), "a part of it was applied");
+    host(&[
+        env!("CARGO_BIN_EXE_privlink"),
+        "delete",
+        "--state-dir",
+        &site.state_dir().display().to_string(),
+        "stdin",
+    ])?;
+    kill_process(daemon, Signal::HUP)?;
+    site.daemon_says(
+        "SIGHUP: 1 added, 0 modified, 0 removed",
+        Duration::from_secs(10),
+    )?;
+    ensure!(exists(&third));
+    Ok(())
+}
+
 fn without_its_terminal_it_ends_by_sighup_and_leaves_nothing() -> Result<()> {
     let site = Site::new()?;
     let path = site.dir.path().join("template.yaml");
@@ -666,6 +736,41 @@ fn events_are_followed_line_by_line() -> Result<()> {
         Ok(follower.try_wait()?.is_some())
     })?;
     ensure!(follower.wait()?.success());
+    Ok(())
+}
+
+fn whoever_follows_events_is_told_whether_the_daemon_ended_or_was_killed() -> Result<()> {
+    for (signal, code, said) in [
+        (Signal::TERM, 0, ""),
+        (Signal::KILL, 1, "it was killed or has crashed"),
+    ] {
+        let mut site = saas::site("true")?;
+        let mut follower = Command::new(env!("CARGO_BIN_EXE_privlink"))
+            .args(["events", "--follow", "--state-dir"])
+            .arg(site.state_dir())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let mut lines = BufReader::new(follower.stdout.take().context("stdout")?);
+        lines.read_line(&mut String::new())?;
+        site.stop(signal)?;
+        let mut stderr = String::new();
+        follower
+            .stderr
+            .take()
+            .context("stderr")?
+            .read_to_string(&mut stderr)?;
+        let status = follower.wait()?;
+        ensure!(
+            status.code() == Some(code)
+                && stderr.contains(said)
+                && stderr.is_empty() == said.is_empty(),
+            "{signal:?}: {status}: {stderr}"
+        );
+        if signal == Signal::KILL {
+            site.privlink(&["down"])?;
+        }
+    }
     Ok(())
 }
 

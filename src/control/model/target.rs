@@ -124,10 +124,14 @@ impl ControlState {
                 false => Ok(found),
                 true => Err(ControlError::Target {
                     property: property + ".Id",
-                    given: target.id.clone(),
+                    given: match port {
+                        Some(port) => format!("{}:{port}", target.id),
+                        None => target.id.clone(),
+                    },
                     why: format!(
-                        "it is not registered with target group {}",
-                        self.named_target_group(group_id)
+                        "is not registered with target group {}{}",
+                        self.named_target_group(group_id),
+                        registered(group, id)
                     ),
                 }),
             }
@@ -187,7 +191,7 @@ impl ControlState {
         let refused = |why: String| ControlError::Target {
             property: format!("{property}.Id"),
             given: target.id.clone(),
-            why,
+            why: format!("cannot be a target: {why}"),
         };
         let (address, zone) = match id {
             TargetId::Instance(id) => {
@@ -237,6 +241,27 @@ impl ControlState {
         let (_, id) = self.vpc(&vpc_id)?.subnets.range(..=address).next_back()?;
         self.subnet(id)
             .filter(|subnet| subnet.cidr_block.contains(&address))
+    }
+}
+
+/// What a group has instead of a target of this id that it has not: at other ports, or others.
+fn registered(group: &TargetGroup, id: TargetId) -> String {
+    const SHOWN: usize = 10;
+    let is_same = group.targets.iter().any(|target| target.id == id);
+    let targets = group.targets.iter();
+    let targets = targets.filter(|target| !is_same || target.id == id);
+    let names = targets.map(|target| format!("{}:{}", target.id, target.port));
+    let names: Vec<_> = names.collect();
+    let shown = names
+        .iter()
+        .take(SHOWN)
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .join(", ");
+    match names.len() {
+        0 => ", which has no target".to_owned(),
+        1..=SHOWN => format!("; registered: {shown}"),
+        count => format!("; registered: {shown} and {} more", count - SHOWN),
     }
 }
 

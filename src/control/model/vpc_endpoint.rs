@@ -55,6 +55,18 @@ impl VpcEndpoint {
         }
     }
 
+    /// Is the other what was asked for here? Its addresses do not count: those that nobody chose may be others each time.
+    pub(in crate::control) fn is_same_as(&self, other: &Self) -> bool {
+        let asked = |endpoint: &Self| {
+            let endpoint = endpoint.clone();
+            (
+                (endpoint.vpc_id, endpoint.principal, endpoint.destination),
+                (endpoint.subnet_ids, endpoint.groups, endpoint.tags),
+            )
+        };
+        asked(self) == asked(other)
+    }
+
     /// The service that it leads to, if it does.
     pub const fn service_id(&self) -> Option<VpcEndpointServiceId> {
         match self.destination {

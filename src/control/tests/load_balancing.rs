@@ -562,7 +562,7 @@ fn targets_are_registered_by_instance_or_address_with_their_zones() {
     assert_eq!(
         error.to_string(),
         format!(
-            "InvalidTarget: {web2} cannot be a target: it is not registered with target group {group}"
+            "InvalidTarget: {web2} is not registered with target group {group}; registered: {web1}:80"
         )
     );
 }

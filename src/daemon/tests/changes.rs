@@ -88,6 +88,7 @@ impl Site {
         let files = files.map(|(name, text)| TemplateFile {
             name: name.into(),
             text: text.into(),
+            path: None,
         });
         let templates = Templates {
             files: files.into(),
@@ -365,10 +366,12 @@ fn an_endpoint_is_accepted_rejected_and_deleted_and_each_is_an_event() {
         "{rows}"
     );
     assert_eq!(site.state(), "none");
-    // Its own stack brings it back.
-    site.apply("provider.yaml", PROVIDER, json!([]), false);
-    assert_eq!(site.state(), "none");
+    // What its stack asks for is not what has become of it, and that is no change: CloudFormation sees no drift either.
     site.apply("consumer.yaml", CONSUMER, json!([]), false);
+    assert_eq!(site.state(), "none");
+    let tagged = "Tags: [{Key: Name, Value: again}], VpcEndpointType: Interface";
+    let tagged = CONSUMER.replace("VpcEndpointType: Interface", tagged);
+    site.apply("consumer.yaml", &tagged, json!([]), false);
     assert_eq!(site.state(), "pendingAcceptance");
     assert_eq!(
         site.events(),
@@ -505,6 +508,18 @@ fn targets_come_and_drain() {
         (200, &json!(8080)),
         "{group}"
     );
+    let (status, error) = post(
+        "deregister",
+        "provider:Group",
+        json!([{"Id": "10.0.0.9", "Port": 81}]),
+    );
+    let message = error["Message"].as_str().unwrap_or_default();
+    assert!(
+        status == 400
+            && message.contains("10.0.0.9:81 is not registered with target group `Group`")
+            && message.ends_with("; registered: 10.0.0.9:8080"),
+        "{error}"
+    );
     // What is registered stays over an apply.
     site.apply("provider.yaml", PROVIDER, json!([]), false);
     let arn = group["TargetGroupArn"].as_str().unwrap();
@@ -584,6 +599,7 @@ fn changes_at_once_come_one_after_the_other_and_readers_see_each_as_a_whole() {
         files: vec![TemplateFile {
             name: "consumer.yaml".into(),
             text,
+            path: None,
         }],
         ..w1()
     });

@@ -1,5 +1,7 @@
 //! What is asked to be changed, what a change does, and what has happened.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 pub use crate::control::{Change, ChangeAction, PropertyChange};
@@ -27,6 +29,9 @@ pub struct Template {
     pub name: String,
     /// YAML or JSON.
     pub text: String,
+    /// Where the file is, absolute: SIGHUP reads it again. `None`: SIGHUP is refused while this stack runs.
+    #[serde(default)]
+    pub path: Option<PathBuf>,
 }
 
 /// A parameter's value.
