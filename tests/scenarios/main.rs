@@ -11,6 +11,7 @@ mod hostile;
 mod proxy;
 mod races;
 mod resolver;
+mod resolver_tcp;
 mod rows;
 mod saas;
 mod scale;

@@ -10,11 +10,13 @@ use std::time::{Duration, Instant as Clock};
 use parking_lot::Mutex;
 use privlink::dataplane::{Dataplane, DropReason, EniIdx, Instant, Settings, Verdict, Worker};
 use privlink::net::Packet;
-use privlink::sim::{SimPacket, Topology, World, tcp};
+use privlink::sim::{SimPacket, Topology, World, tcp, udp};
 
-use super::{A, ACK, B, EC2, ENDPOINT, NEIGHBOUR, RST, SYN};
+use super::{A, ACK, B, EC2, ENDPOINT, NEIGHBOUR, RST, SYN, resolver};
 
 const RUN: Duration = Duration::from_secs(2);
+/// For what has to come, on however busy a machine.
+const PATIENCE: Duration = Duration::from_secs(120);
 /// Few, so that places are used again and again.
 const FLOWS: usize = 96;
 /// Few, so that five-tuples are.
@@ -258,4 +260,62 @@ fn next(random: &mut u64) -> u64 {
     *random ^= *random >> 7;
     *random ^= *random << 17;
     *random >> 11
+}
+
+#[test]
+fn questions_under_four_threads_are_each_answered_while_upstream_and_the_topology_go_on() {
+    const QUESTIONS: u16 = 600;
+    let (topology, instances) = resolver::crowd(4);
+    let dataplane = Dataplane::new(Settings {
+        workers: 4,
+        ..World::settings()
+    });
+    dataplane.apply(topology.config.clone());
+    let stop = AtomicBool::new(false);
+    let answered = AtomicU64::new(0);
+    let ask = |number: usize| {
+        let mut worker = dataplane.worker(number);
+        let (eni, address) = instances[number];
+        let count = |worker: &mut Worker, now| {
+            dataplane.resume(worker);
+            dataplane.handle_timeout(worker, now);
+            while dataplane.poll_transmit(worker).is_some() {
+                answered.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        let mut now = Instant::START;
+        for question in 0..QUESTIONS {
+            // Many of them are others' as well.
+            let name = format!("{}.example.{}.", question % 50, ["com", "org"][number % 2]);
+            let query = resolver::question(&name);
+            let query = udp((address, 1024 + question), resolver::RESOLVER).payload(&query);
+            now = now + Duration::from_millis(2);
+            dataplane.resume(&mut worker);
+            let mut packet = query.build();
+            let verdict = dataplane.handle_packet(&mut worker, eni, &mut packet.view(), now);
+            assert_eq!(verdict, Verdict::Answered);
+            count(&mut worker, now);
+        }
+        while !stop.load(Ordering::Relaxed) {
+            count(&mut worker, now);
+        }
+        dataplane.park(&mut worker);
+    };
+    thread::scope(|scope| {
+        for number in 0..4 {
+            let ask = &ask;
+            scope.spawn(move || ask(number));
+        }
+        let began = Clock::now();
+        let all = 4 * u64::from(QUESTIONS);
+        while answered.load(Ordering::Relaxed) < all && began.elapsed() < PATIENCE {
+            for (id, ..) in resolver::asked_of(&dataplane) {
+                let upstream = resolver::records("example.org.", "@ 1 A 192.0.2.1");
+                dataplane.handle_resolved(id, upstream, Instant::START);
+            }
+            dataplane.apply(topology.config.clone());
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(answered.into_inner(), 4 * u64::from(QUESTIONS));
 }
