@@ -173,6 +173,7 @@ mod tests {
             port_ranges: vec![],
             protocols: vec!["TCP".into()],
             network_interfaces: vec![],
+            private_dns_enabled: false,
             dns_entries: vec![],
         };
         for (ranges, expected) in [

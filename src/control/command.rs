@@ -260,6 +260,8 @@ pub struct CreateResourceConfiguration {
     pub idle_timeout: Option<i64>,
     /// Does a TCP connection begin with a PROXY header? Beyond AWS.
     pub proxy_protocol: Option<bool>,
+    /// The name to which consumers' endpoints may answer.
+    pub custom_domain_name: Option<String>,
     /// `Name` and others.
     pub tags: Tags,
 }

@@ -68,8 +68,13 @@ impl DomainName {
     }
 
     /// The domain below which a wildcard means all names; of another name the name itself.
-    pub fn base(&self) -> &str {
-        self.0.strip_prefix("*.").unwrap_or(&self.0)
+    pub fn base(&self) -> Self {
+        Self(self.0.strip_prefix("*.").unwrap_or(&self.0).to_owned())
+    }
+
+    /// Does it mean all names below its base?
+    pub fn is_wildcard(&self) -> bool {
+        self.0.starts_with("*.")
     }
 
     /// Its labels, from the most specific to the least.

@@ -7,6 +7,7 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
+use super::DomainName;
 use super::id::Id;
 use super::lifecycle::Refused;
 
@@ -403,6 +404,25 @@ pub enum ControlError {
         target_group: Named,
         by: Named,
     },
+    #[error(
+        "InvalidParameter: Enabling private DNS requires both enableDnsSupport and enableDnsHostnames VPC attributes set to \
+         true for VPC {vpc}; write EnableDnsHostnames: true there"
+    )]
+    PrivateDnsAttributes { property: String, vpc: Named },
+    #[error(
+        "InvalidParameter: Private DNS can't be enabled because the service {service} does not provide a private DNS name."
+    )]
+    NoPrivateName { property: String, service: String },
+    #[error(
+        "InvalidParameter: private-dns-enabled cannot be set because there is already a conflicting DNS domain for \
+         {domain} in the VPC {vpc}: that of {by}"
+    )]
+    DomainConflict {
+        property: String,
+        domain: DomainName,
+        vpc: Named,
+        by: String,
+    },
     #[error("InvalidServiceName: The Vpc Endpoint Service '{given}' does not exist")]
     ServiceName { given: String },
     #[error(
@@ -475,6 +495,9 @@ impl ControlError {
             | Self::NotYet { property, .. }
             | Self::Repeated { property, .. }
             | Self::DomainName { property, .. }
+            | Self::PrivateDnsAttributes { property, .. }
+            | Self::NoPrivateName { property, .. }
+            | Self::DomainConflict { property, .. }
             | Self::AddressOutsideSubnet { property, .. }
             | Self::AddressReserved { property, .. }
             | Self::AddressTaken { property, .. }

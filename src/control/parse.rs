@@ -96,11 +96,14 @@ pub(super) fn name(
     })
 }
 
-/// A name that others may resolve: a domain, or `*.` and a domain for all names below it. Without a domain above it nobody could
-/// prove whose it is.
-pub(super) fn domain_name(property: &str, given: &str) -> Result<DomainName, ControlError> {
+/// A name in somebody's domain, as `read` reads it: of a single label nobody could say whose it is.
+pub(super) fn domain_name(
+    property: &str,
+    given: &str,
+    read: impl Fn(&str) -> Result<DomainName, &'static str>,
+) -> Result<DomainName, ControlError> {
     name(property, given, |text| {
-        let name = DomainName::parse_owner(text)?;
+        let name = read(text)?;
         let domain = name.labels().filter(|label| *label != "*");
         match domain.count() {
             1 => Err("it has one label only; one looks like db.example.com"),

@@ -24,6 +24,8 @@ pub(super) struct Predecessor {
     /// What interfaces are, which are still to be made.
     descriptions: HashMap<NetworkInterfaceId, String>,
     endpoints: HashSet<VpcEndpointId>,
+    /// Those with private DNS.
+    private_dns: HashSet<VpcEndpointId>,
 }
 
 impl Predecessor {
@@ -44,6 +46,11 @@ impl Predecessor {
     /// Had it this endpoint? Then nobody asks for it anew.
     pub(super) fn has_endpoint(&self, id: VpcEndpointId) -> bool {
         self.endpoints.contains(&id)
+    }
+
+    /// Had this endpoint private DNS? Then it keeps it, whatever its provider has done.
+    pub(super) fn has_private_dns(&self, id: VpcEndpointId) -> bool {
+        self.private_dns.contains(&id)
     }
 }
 
@@ -71,6 +78,8 @@ impl ControlState {
             descriptions.insert(interface.network_interface_id, description);
         }
         state.predecessor.endpoints = running.vpc_endpoints().map(|e| e.vpc_endpoint_id).collect();
+        let private_dns = running.vpc_endpoints().filter(|e| e.private_dns_enabled);
+        state.predecessor.private_dns = private_dns.map(|e| e.vpc_endpoint_id).collect();
         state
     }
 
@@ -248,6 +257,7 @@ impl ControlState {
         };
         let is_same = (new.vpc_id, &new.subnet_ids, &new.groups)
             == (old.vpc_id, &old.subnet_ids, &old.groups)
+            && new.private_dns_enabled == old.private_dns_enabled
             && addresses(self, new) == addresses(running, old);
         if !is_same {
             self.happen(id, Event::Modify)?;

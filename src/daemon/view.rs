@@ -142,7 +142,9 @@ pub struct VpcEndpoint {
     pub protocols: Vec<String>,
     /// One per subnet.
     pub network_interfaces: Vec<EndpointInterface>,
-    /// Its names: regional, then one per zone.
+    /// Does it answer to its provider's name in its VPC?
+    pub private_dns_enabled: bool,
+    /// Its names: regional, one per zone, and the private one.
     pub dns_entries: Vec<DnsEntry>,
 }
 

@@ -215,6 +215,7 @@ impl Estate {
                 protocols: None,
                 idle_timeout: None,
                 proxy_protocol: None,
+                custom_domain_name: None,
                 tags: Tags::default(),
             })
         )
@@ -277,6 +278,7 @@ impl Estate {
                 security_group_ids: vec![endpoint_group],
                 ip_address_type: None,
                 private_dns_enabled: None,
+                dns_options: DnsOptions::default(),
                 addresses: vec![],
                 service_name: None,
                 principal: None,

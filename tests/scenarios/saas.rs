@@ -282,6 +282,7 @@ fn a_consumers_change_cuts_nothing_that_it_does_not_concern() {
             add_security_group_ids: vec![vpc],
             remove_security_group_ids: vec![],
             addresses: vec![],
+            private_dns_enabled: None,
         }),
     );
     assert_eq!(resets, []);

@@ -22,8 +22,10 @@ pub struct CreateVpcEndpoint {
     pub security_group_ids: Vec<SecurityGroupId>,
     /// `ipv4`, the default; others are refused until IPv6 comes.
     pub ip_address_type: Option<String>,
-    /// Refused if true, until names come.
+    /// Does it answer to its provider's name in its VPC? Default: no.
     pub private_dns_enabled: Option<bool>,
+    /// `DnsOptions`.
+    pub dns_options: DnsOptions,
     /// Beyond CloudFormation (the API's `SubnetConfigurations`): chosen addresses. Others are automatic.
     pub addresses: Vec<(SubnetId, String)>,
     /// Who asks, for a service's permissions: the ARN of a user or role of the account. Default: the account itself.
@@ -47,6 +49,19 @@ pub struct ModifyVpcEndpoint {
     pub remove_security_group_ids: Vec<SecurityGroupId>,
     /// Chosen addresses in `add_subnet_ids`.
     pub addresses: Vec<(SubnetId, String)>,
+    /// Shall it answer to its provider's name? `None`: as before.
+    pub private_dns_enabled: Option<bool>,
+}
+
+/// What names an endpoint has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DnsOptions {
+    /// `ipv4`, the default; others are refused until IPv6 comes.
+    pub dns_record_ip_type: Option<String>,
+    /// `AllResolvers`, the default.
+    pub private_dns_only_for_inbound_resolver_endpoint: Option<String>,
+    /// Of a resource endpoint: `ALL_DOMAINS`, the default here; others are refused, as nobody verifies a resource's domain.
+    pub private_dns_preference: Option<String>,
 }
 
 /// `AWS::EC2::VPCEndpointService`.

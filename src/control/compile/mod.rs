@@ -1,6 +1,7 @@
 //! What the operator wants, as the data plane's configuration: dense indices and values, no strings but the names that
 //! resolvers answer.
 
+mod endpoint_names;
 mod names;
 
 use super::ControlState;
@@ -13,7 +14,10 @@ use crate::dataplane::config::{
 /// The data plane's configuration for `state`: equal for equal states, and every index that `state` has had before
 /// still names the same object.
 pub fn compile(state: &ControlState) -> DataplaneConfig {
-    let mut config = DataplaneConfig::default();
+    let mut config = DataplaneConfig {
+        public_zones: endpoint_names::public_zones(state),
+        ..DataplaneConfig::default()
+    };
     let mut resolvers = names::resolvers(state);
     for vpc in state.vpcs() {
         let compiled = config::Vpc {

@@ -12,6 +12,7 @@ use hickory_proto::rr::rdata::{A, AAAA, CNAME, MX, PTR, SRV, TXT};
 use hickory_proto::rr::{LowerName, Name, RData};
 use ipnet::Ipv4Net;
 
+use super::endpoint_names::private_zones;
 use crate::control::id::VpcId;
 use crate::control::{self, Answer, ControlState, DomainName, HostedZone, Instance, RecordValue};
 use crate::dataplane::config::{DnsZone, Origin, RecordData, RecordSet, Resolver};
@@ -20,12 +21,13 @@ use crate::dataplane::config::{DnsZone, Origin, RecordData, RecordSet, Resolver}
 const INSTANCE_TTL: u32 = 60;
 
 /// The zones of a VPC's view, those first that count first where several have one name.
-type Views = HashMap<VpcId, Vec<Arc<DnsZone>>>;
+pub(super) type Views = HashMap<VpcId, Vec<Arc<DnsZone>>>;
 
 /// The resolvers of the VPCs that have one.
 pub(super) fn resolvers(state: &ControlState) -> HashMap<VpcId, Resolver> {
     let mut views = Views::new();
     hosted_zones(state, &mut views);
+    private_zones(state, &mut views);
     instance_zones(state, &mut views);
     let vpcs = state.vpcs().filter(|vpc| vpc.enable_dns_support);
     vpcs.map(|vpc| {

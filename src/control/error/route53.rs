@@ -17,6 +17,16 @@ pub enum Route53Error {
         by: Named,
     },
     #[error(
+        "ConflictingDomainExists: VPC {vpc} has the name {name} already, as the private DNS of VPC endpoint {by}; put \
+         PrivateDnsEnabled: false there, or the records into a hosted zone below that name"
+    )]
+    ConflictingPrivateDns {
+        property: String,
+        name: String,
+        vpc: Named,
+        by: Named,
+    },
+    #[error(
         "NotAuthorizedException: VPC {vpc} belongs to account {account}, and to associate it has not been authorized, which \
          is not there yet; make the hosted zone in a stack of that account"
     )]
@@ -94,6 +104,7 @@ impl Route53Error {
     pub(super) fn property(&self) -> &str {
         match self {
             Self::ConflictingDomain { property, .. }
+            | Self::ConflictingPrivateDns { property, .. }
             | Self::VpcOfOtherAccount { property, .. }
             | Self::SecondTarget { property, .. }
             | Self::Value { property, .. } => property,

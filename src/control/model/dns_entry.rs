@@ -68,7 +68,7 @@ impl EndpointDestination {
 }
 
 impl ControlState {
-    /// The names of an endpoint in AWS's order: regional, then one per zone.
+    /// The names of an endpoint in AWS's order: regional, one per zone, and the private one, whether it is verified or not.
     pub fn dns_entries(&self, endpoint: &VpcEndpoint) -> Vec<DnsEntry> {
         let region = self.owner.region();
         let zones = self.interfaces_of(endpoint);
@@ -79,7 +79,14 @@ impl ControlState {
             hosted_zone_id: hosted_zone_id.clone(),
         };
         let regional = [endpoint.regional_name(region)];
-        regional.into_iter().chain(zonal).map(entry).collect()
+        let private = self.private_name(endpoint.destination);
+        let private = private.filter(|_| endpoint.private_dns_enabled);
+        let private = private.map(|name| DnsEntry {
+            dns_name: name.to_string(),
+            hosted_zone_id: self::hosted_zone_id(&endpoint.vpc_endpoint_id.to_string()),
+        });
+        let own = regional.into_iter().chain(zonal).map(entry);
+        own.chain(private).collect()
     }
 
     /// An endpoint's interfaces in the order of its subnets.
@@ -92,7 +99,7 @@ impl ControlState {
     }
 }
 
-/// The id of a hosted zone of AWS's own.
-fn hosted_zone_id(domain: &str) -> String {
-    format!("Z{}", word(domain, 13).to_ascii_uppercase())
+/// The id of a hosted zone that is nobody's to change.
+fn hosted_zone_id(of: &str) -> String {
+    format!("Z{}", word(of, 13).to_ascii_uppercase())
 }

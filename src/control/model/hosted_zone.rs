@@ -99,15 +99,24 @@ impl ControlState {
             .all()?;
         each(vpcs.iter().enumerate().map(|(index, vpc_id)| {
             let vpc = self.vpcs.require(*vpc_id, "VPCs")?;
-            match vpc.hosted_zones.get(&name) {
-                None => Ok(()),
-                Some(by) => Err(ControlError::from(Route53Error::ConflictingDomain {
-                    property: parse::item("VPCs", index),
-                    name: name.to_string(),
-                    vpc: self.named_vpc(*vpc_id),
+            let property = parse::item("VPCs", index);
+            let (name_of_zone, vpc_name) = (name.to_string(), self.named_vpc(*vpc_id));
+            let conflict = match (vpc.hosted_zones.get(&name), vpc.private_domains.get(&name)) {
+                (None, None) => return Ok(()),
+                (Some(by), _) => Route53Error::ConflictingDomain {
+                    property,
+                    name: name_of_zone,
+                    vpc: vpc_name,
                     by: self.named_hosted_zone(*by),
-                })),
-            }
+                },
+                (None, Some(by)) => Route53Error::ConflictingPrivateDns {
+                    property,
+                    name: name_of_zone,
+                    vpc: vpc_name,
+                    by: self.named_vpc_endpoint(*by),
+                },
+            };
+            Err(ControlError::from(conflict))
         }))?;
         Ok((name, vpcs))
     }

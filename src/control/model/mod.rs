@@ -8,6 +8,7 @@ mod instance;
 mod listener;
 mod load_balancer;
 mod network_interface;
+mod private_dns;
 mod private_dns_name;
 mod record_set;
 mod record_value;

@@ -59,7 +59,7 @@ impl PrivateDnsName {
     /// A name that has yet to be verified; it may be a wildcard.
     pub(in crate::control) fn parse(property: &str, given: &str) -> Result<Self, ControlError> {
         Ok(Self {
-            name: parse::domain_name(property, given)?,
+            name: parse::domain_name(property, given, DomainName::parse_owner)?,
             state: DnsNameState::PendingVerification,
             look_up: Some(LookUp::New),
         })

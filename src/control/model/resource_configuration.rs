@@ -9,7 +9,7 @@ use crate::control::checks::{All, each, unused};
 use crate::control::command::{CreateResourceConfiguration, ResourceConfigurationDefinition};
 use crate::control::error::{ControlError, ControlErrors};
 use crate::control::id::{Id, ResourceConfigurationId, ResourceGatewayId};
-use crate::control::{ControlState, parse};
+use crate::control::{ControlState, DomainName, parse};
 use crate::dataplane::config::{PortRange, Protocols, ResourceIdx};
 
 /// A VPC Lattice resource configuration of type SINGLE.
@@ -40,6 +40,8 @@ pub struct ResourceConfiguration {
     pub idle_timeout: Option<Duration>,
     /// Does a TCP connection begin with a PROXY header?
     pub proxy_protocol: bool,
+    /// The name to which consumers' endpoints may answer.
+    pub custom_domain_name: Option<DomainName>,
     /// AWS's status.
     pub status: ResourceConfigurationStatus,
     /// `Name` and others.
@@ -91,8 +93,12 @@ impl ControlState {
         let single = check_type(&command.resource_configuration_type)
             .map_err(ControlErrors::from)
             .and_then(|()| self.single(&command));
-        let ((), (offer, target, idle_timeout)) =
-            (self.check_configuration_name(&command.name), single).all()?;
+        let ((), (offer, target, idle_timeout), custom_domain_name) = (
+            self.check_configuration_name(&command.name),
+            single,
+            custom_domain_name(command.custom_domain_name.as_deref()),
+        )
+            .all()?;
         let (protocols, port_ranges) = offer;
         check_proxy_protocol(command.proxy_protocol, protocols)?;
         let (resource_gateway_id, definition) = target;
@@ -113,6 +119,7 @@ impl ControlState {
             protocols,
             idle_timeout,
             proxy_protocol: command.proxy_protocol.unwrap_or(false),
+            custom_domain_name,
             status: ResourceConfigurationStatus::Active,
             tags: command.tags,
             client_token: command.client_token,
@@ -337,6 +344,11 @@ fn protocols(listed: Option<&[String]>) -> Result<Protocols, ControlErrors> {
 fn idle_timeout(seconds: i64) -> Result<Duration, ControlError> {
     const PROPERTY: &str = "Metadata.privlink.IdleTimeout";
     parse::number(PROPERTY, seconds, (1, 432_000), "1 to 432000 seconds").map(Duration::from_secs)
+}
+
+fn custom_domain_name(given: Option<&str>) -> Result<Option<DomainName>, ControlError> {
+    let name = |given| parse::domain_name("CustomDomainName", given, DomainName::parse);
+    given.map(name).transpose()
 }
 
 /// A PROXY header stands at the beginning of a stream.

@@ -9,7 +9,7 @@ use super::Tags;
 use crate::control::checks::unused;
 use crate::control::command::CreateVpc;
 use crate::control::error::{ControlError, ControlErrors};
-use crate::control::id::{HostedZoneId, SecurityGroupId, SubnetId, VpcId};
+use crate::control::id::{HostedZoneId, SecurityGroupId, SubnetId, VpcEndpointId, VpcId};
 use crate::control::{ControlState, DomainName, parse};
 use crate::dataplane::config::VpcIdx;
 
@@ -46,6 +46,9 @@ pub struct Vpc {
     /// The hosted zones that it is associated with, by name.
     #[serde(skip)]
     pub(in crate::control) hosted_zones: BTreeMap<DomainName, HostedZoneId>,
+    /// What its endpoints claim of its names.
+    #[serde(skip)]
+    pub(in crate::control) private_domains: BTreeMap<DomainName, VpcEndpointId>,
 }
 
 impl Vpc {
@@ -88,6 +91,7 @@ impl ControlState {
             subnets: BTreeMap::new(),
             group_names: BTreeMap::from([(default.group_name.clone(), default.group_id)]),
             hosted_zones: BTreeMap::new(),
+            private_domains: BTreeMap::new(),
         };
         self.security_groups.insert(default.group_id, default);
         self.vpcs.insert(vpc_id, vpc);

@@ -4,13 +4,14 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use super::network_interface::{Holder, Place, SubnetsOf};
+use super::private_dns::check_dns_options;
 use super::{Attachment, ConnectionEventKind, NetworkInterface, Principal, Subnet, Tags, Vpc};
 use crate::control::checks::{All, each};
 use crate::control::command::{CreateVpcEndpoint, ModifyVpcEndpoint};
 use crate::control::error::{ControlError, ControlErrors};
 use crate::control::id::*;
 use crate::control::lifecycle::{Event, ServiceState, State};
-use crate::control::{ControlState, parse};
+use crate::control::{ControlState, DomainName, parse};
 
 /// A VPC endpoint of type Interface or Resource.
 #[derive(Clone, Debug, serde::Serialize)]
@@ -39,6 +40,11 @@ pub struct VpcEndpoint {
     pub groups: Vec<SecurityGroupId>,
     /// One per subnet, in the order of `subnet_ids`.
     pub network_interface_ids: Vec<NetworkInterfaceId>,
+    /// Does it answer to its provider's name in its VPC?
+    pub private_dns_enabled: bool,
+    /// What it claims of its VPC's names.
+    #[serde(skip)]
+    pub(in crate::control) private_domain: Option<DomainName>,
     /// `Name` and others.
     pub tags: Tags,
     /// What its creator called it; the logical id.
@@ -77,7 +83,7 @@ impl VpcEndpoint {
 }
 
 /// What an endpoint leads to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
 pub enum EndpointDestination {
     /// One resource configuration: type Resource.
     #[serde(rename = "ResourceConfigurationId")]
@@ -114,8 +120,24 @@ impl ControlState {
             };
             Ok((principal, destination?))
         });
-        let ((), (), groups, (principal, (destination, acceptance_required), places)) = (
-            check_private_dns(&command),
+        let private_dns_enabled = command.private_dns_enabled == Some(true);
+        let private_domain = match &destination {
+            _ if !private_dns_enabled => Ok(None),
+            Ok((_, (destination, _))) => {
+                let id = self.mint.next(&self.owner, &command.client_token);
+                self.private_domain(vpc, id, *destination)
+            }
+            Err(_) => self.check_dns_attributes(vpc).map(|()| None),
+        };
+        let (
+            private_domain,
+            (),
+            (),
+            groups,
+            (principal, (destination, acceptance_required), places),
+        ) = (
+            private_domain,
+            check_dns_options(&command.dns_options, leads_to_service),
             check_ip_address_type(&command),
             self.groups_for(vpc, &command.security_group_ids, &vpc_name),
             self.create_places(vpc, &command, destination),
@@ -136,10 +158,13 @@ impl ControlState {
             subnet_ids: command.subnet_ids,
             groups,
             network_interface_ids,
+            private_dns_enabled,
+            private_domain: None,
             tags: command.tags,
             client_token: token,
         };
         self.vpc_endpoints.insert(vpc_endpoint_id, endpoint);
+        self.claim_domain(vpc_endpoint_id, private_domain);
         self.remember(vpc_endpoint_id, ConnectionEventKind::Connect);
         self.provision(vpc_endpoint_id);
         Ok(vpc_endpoint_id)
@@ -173,7 +198,15 @@ impl ControlState {
             .into());
         }
         let stays = |subnet: &Subnet| endpoint.subnet_ids.contains(&subnet.subnet_id);
-        let (groups, chosen, subnets) = (
+        let private_dns_enabled = command
+            .private_dns_enabled
+            .unwrap_or(endpoint.private_dns_enabled);
+        let private_domain = match private_dns_enabled {
+            true => self.private_domain(vpc, id, endpoint.destination),
+            false => Ok(None),
+        };
+        let (private_domain, groups, chosen, subnets) = (
+            private_domain,
             self.groups_of(vpc, &group_ids, &vpc_name, "SecurityGroupIds"),
             self.chosen(&endpoint.client_token, &subnet_ids, &command.addresses),
             self.endpoint_subnets(vpc, &subnet_ids, endpoint.destination),
@@ -207,7 +240,9 @@ impl ControlState {
             endpoint.subnet_ids = subnet_ids;
             endpoint.groups = groups;
             endpoint.network_interface_ids = network_interface_ids;
+            endpoint.private_dns_enabled = private_dns_enabled;
         }
+        self.claim_domain(id, private_domain);
         self.happen(id, Event::Modify)?;
         self.provision(id);
         Ok(id)
@@ -465,17 +500,6 @@ impl ControlState {
                     Ok((*subnet_id, address))
                 }),
         )
-    }
-}
-
-fn check_private_dns(command: &CreateVpcEndpoint) -> Result<(), ControlError> {
-    match command.private_dns_enabled {
-        None | Some(false) => Ok(()),
-        Some(true) => Err(ControlError::NotYet {
-            property: "PrivateDnsEnabled".to_owned(),
-            what: "PrivateDnsEnabled: true".to_owned(),
-            wanted: "false, and the endpoint's addresses",
-        }),
     }
 }
 

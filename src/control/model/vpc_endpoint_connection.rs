@@ -120,6 +120,7 @@ impl ControlState {
 
     /// Takes an endpoint and its interfaces away.
     pub(in crate::control) fn remove_vpc_endpoint(&mut self, id: VpcEndpointId) {
+        self.claim_domain(id, None);
         let endpoint = self.vpc_endpoints.remove(&id);
         for interface in endpoint.into_iter().flat_map(|e| e.network_interface_ids) {
             self.displace(interface);

@@ -150,9 +150,9 @@ impl World {
     }
 }
 
-/// 10.100.0.0/16 with a subnet in each zone.
+/// 10.100.0.0/16 with a subnet in each zone, and with private names.
 fn vpc_with_subnets(account: &mut Account, token: &str) -> (VpcId, Vec<SubnetId>) {
-    let vpc_id = account.vpc(token, "10.100.0.0/16");
+    let vpc_id = account.named_vpc(token, "10.100.0.0/16");
     let subnets = ZONES.iter().enumerate().map(|(i, zone)| {
         let token = format!("{token}{i}");
         account.subnet(&token, vpc_id, &format!("10.100.{i}.0/24"), zone)
@@ -238,7 +238,7 @@ fn only_the_provider_answers_and_only_the_consumer_changes_and_deletes() {
     assert_eq!(world.state(id), State::PendingAcceptance);
 }
 
-fn modification(vpc_endpoint_id: VpcEndpointId) -> ModifyVpcEndpoint {
+pub(super) fn modification(vpc_endpoint_id: VpcEndpointId) -> ModifyVpcEndpoint {
     ModifyVpcEndpoint {
         vpc_endpoint_id,
         add_subnet_ids: vec![],
@@ -246,6 +246,7 @@ fn modification(vpc_endpoint_id: VpcEndpointId) -> ModifyVpcEndpoint {
         add_security_group_ids: vec![],
         remove_security_group_ids: vec![],
         addresses: vec![],
+        private_dns_enabled: None,
     }
 }
 

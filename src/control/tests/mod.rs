@@ -8,6 +8,7 @@ mod load_balancing;
 mod made;
 mod names;
 mod owners;
+mod private_dns;
 mod private_names;
 mod refused;
 mod scale;
@@ -250,6 +251,7 @@ fn configuration(
         protocols: None,
         idle_timeout: None,
         proxy_protocol: None,
+        custom_domain_name: None,
         tags: Tags::default(),
     }
 }
@@ -269,6 +271,7 @@ fn endpoint(
         security_group_ids: vec![],
         ip_address_type: None,
         private_dns_enabled: None,
+        dns_options: DnsOptions::default(),
         addresses: vec![],
         service_name: None,
         principal: None,
@@ -342,6 +345,7 @@ fn interface_endpoint(
         security_group_ids: vec![],
         ip_address_type: None,
         private_dns_enabled: None,
+        dns_options: DnsOptions::default(),
         addresses: vec![],
         principal: None,
         tags: Tags::default(),

@@ -14,7 +14,7 @@ fn named_vpc(token: &str, cidr_block: &str) -> Command {
 
 impl Account {
     #[track_caller]
-    fn named_vpc(&mut self, token: &str, cidr_block: &str) -> VpcId {
+    pub(super) fn named_vpc(&mut self, token: &str, cidr_block: &str) -> VpcId {
         match self.done(named_vpc(token, cidr_block)) {
             Created::Vpc(id) => id,
             other => panic!("{other}"),
@@ -28,13 +28,13 @@ impl Account {
     }
 
     /// A line for each zone of the VPC's view, and one for each record in it.
-    fn zones(&self, vpc_id: VpcId) -> Vec<String> {
+    pub(super) fn zones(&self, vpc_id: VpcId) -> Vec<String> {
         let resolver = self.resolver(vpc_id).unwrap();
         resolver.zones.iter().flat_map(|zone| lines(zone)).collect()
     }
 }
 
-fn lines(zone: &DnsZone) -> Vec<String> {
+pub(super) fn lines(zone: &DnsZone) -> Vec<String> {
     let mut records: Vec<_> = zone
         .records
         .iter()

@@ -5,7 +5,7 @@ use super::*;
 
 const NAME: &str = "app.example.com";
 
-fn named(name: &str) -> World {
+pub(super) fn named(name: &str) -> World {
     World::offering(|service| CreateVpcEndpointServiceConfiguration {
         private_dns_name: Some(name.into()),
         ..service
@@ -13,7 +13,7 @@ fn named(name: &str) -> World {
 }
 
 impl World {
-    fn configuration(&self) -> PrivateDnsNameConfiguration {
+    pub(super) fn configuration(&self) -> PrivateDnsNameConfiguration {
         let service = self.account.state.vpc_endpoint_service(&self.service_id);
         let name = service.unwrap().private_dns_name.as_ref().unwrap();
         name.configuration(self.service_id)
@@ -27,7 +27,7 @@ impl World {
     }
 
     /// Does the answer change anything, and what has happened since?
-    fn found(&mut self, texts: &[&str]) -> (bool, Vec<DnsNameState>) {
+    pub(super) fn found(&mut self, texts: &[&str]) -> (bool, Vec<DnsNameState>) {
         let texts: Vec<_> = texts.iter().map(|text| (*text).to_owned()).collect();
         let state = &mut self.account.state;
         let changes = state.verify_private_dns_name(self.service_id, &texts);

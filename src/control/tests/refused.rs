@@ -432,6 +432,7 @@ fn an_endpoint_of_a_kind_that_is_not_there_yet() {
     let mut world = world();
     let (vpc1, configuration_id, subnets) = (world.vpc1, world.configuration_id, world.subnets1);
     let ep = || endpoint("E", vpc1, configuration_id, &subnets[..2]);
+    let dns = DnsOptions::default;
     let kind = |kind: Option<&str>| CreateVpcEndpoint {
         vpc_endpoint_type: kind.map(str::to_owned),
         ..ep()
@@ -443,7 +444,10 @@ fn an_endpoint_of_a_kind_that_is_not_there_yet() {
         (kind(Some("GatewayLoadBalancer")), "VpcEndpointType", "UnsupportedOperation: endpoint type GatewayLoadBalancer is not there yet; use Interface or Resource"),
         (kind(None), "VpcEndpointType", "UnsupportedOperation: endpoint type Gateway, CloudFormation's default, is not there yet; use Interface or Resource"),
         (kind(Some("resource")), "VpcEndpointType", "InvalidParameterValue: `resource` is not a type of endpoint; one looks like Interface or Resource"),
-        (CreateVpcEndpoint { private_dns_enabled: Some(true), ..ep() }, "PrivateDnsEnabled", "UnsupportedOperation: PrivateDnsEnabled: true is not there yet; use false, and the endpoint's addresses"),
+        (CreateVpcEndpoint { private_dns_enabled: Some(true), ..ep() }, "PrivateDnsEnabled", "InvalidParameter: Enabling private DNS requires both enableDnsSupport and enableDnsHostnames VPC attributes set to true for VPC `Vpc1` (ID); write EnableDnsHostnames: true there"),
+        (CreateVpcEndpoint { dns_options: DnsOptions { dns_record_ip_type: Some("dualstack".into()), ..dns() }, ..ep() }, "DnsOptions.DnsRecordIpType", "UnsupportedOperation: DnsRecordIpType dualstack is not there yet; use ipv4"),
+        (CreateVpcEndpoint { dns_options: DnsOptions { private_dns_only_for_inbound_resolver_endpoint: Some("OnlyInboundResolver".into()), ..dns() }, ..ep() }, "DnsOptions.PrivateDnsOnlyForInboundResolverEndpoint", "UnsupportedOperation: PrivateDnsOnlyForInboundResolverEndpoint OnlyInboundResolver is not there yet; use AllResolvers"),
+        (CreateVpcEndpoint { dns_options: DnsOptions { private_dns_preference: Some("VERIFIED_DOMAINS_ONLY".into()), ..dns() }, ..ep() }, "DnsOptions.PrivateDnsPreference", "UnsupportedOperation: PrivateDnsPreference VERIFIED_DOMAINS_ONLY is not there yet; use ALL_DOMAINS"),
         (CreateVpcEndpoint { ip_address_type: Some("dualstack".into()), ..ep() }, "IpAddressType", "UnsupportedOperation: IP address type dualstack of an endpoint is not there yet; use ipv4"),
         (CreateVpcEndpoint { resource_configuration_arn: None, ..ep() }, "ResourceConfigurationArn", "MissingParameter: ResourceConfigurationArn is missing: an endpoint of type Resource leads to a resource configuration"),
         (CreateVpcEndpoint { resource_configuration_arn: Some("rcfg-00000000000000000".parse().unwrap()), ..ep() }, "ResourceConfigurationArn", "ResourceNotFoundException: there is no resource configuration ID"),

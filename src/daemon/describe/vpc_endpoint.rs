@@ -51,6 +51,7 @@ impl Fabric {
                 .filter_map(|id| self.state.network_interface(id))
                 .map(|eni| self.endpoint_interface(eni, endpoint.destination))
                 .collect(),
+            private_dns_enabled: endpoint.private_dns_enabled,
             dns_entries: self.dns_entries(endpoint),
         }
     }

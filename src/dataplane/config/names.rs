@@ -49,7 +49,7 @@ pub enum Origin {
     HostedZone(Arc<str>),
     /// An endpoint's private DNS name: the endpoint's id.
     PrivateDns(Arc<str>),
-    /// An endpoint's own names: the endpoint's id.
+    /// The own names of the endpoints that lead to a service or a resource configuration: its id.
     Endpoint(Arc<str>),
     /// The names, or addresses, of a VPC's instances: the VPC's id.
     Instances(Arc<str>),

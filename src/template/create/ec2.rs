@@ -225,6 +225,7 @@ impl<'a> Creation<'a, '_> {
             security_group_ids: security_group_ids?,
             ip_address_type: text(place, "IpAddressType"),
             private_dns_enabled: boolean(place, "PrivateDnsEnabled"),
+            dns_options: dns_options(place),
             addresses,
             principal: self.privlink_text("Principal"),
             tags: tags(place),
@@ -266,5 +267,21 @@ impl<'a> Creation<'a, '_> {
         let addresses = entries.iter().filter_map(|e| e.value.as_text());
         let subnets = self.address_subnets.iter().copied();
         subnets.zip(addresses.map(str::to_owned)).collect()
+    }
+}
+
+fn dns_options(place: Place) -> DnsOptions {
+    let Some(node) = place.node.child("DnsOptions") else {
+        return DnsOptions::default();
+    };
+    let options = Place {
+        node,
+        prefix: "DnsOptions.",
+    };
+    let key = "PrivateDnsOnlyForInboundResolverEndpoint";
+    DnsOptions {
+        dns_record_ip_type: text(options, "DnsRecordIpType"),
+        private_dns_only_for_inbound_resolver_endpoint: text(options, key),
+        private_dns_preference: text(options, "PrivateDnsPreference"),
     }
 }

@@ -42,6 +42,7 @@ impl Creation<'_, '_> {
                 .filter(|p| p.node.entry("Protocols").is_some())
                 .map(|p| texts(p, "Protocols")),
             idle_timeout: privlink.and_then(|p| integer(p, "IdleTimeout")),
+            custom_domain_name: text(place, "CustomDomainName"),
             proxy_protocol: privlink.and_then(|p| boolean(p, "ProxyProtocol")),
             tags: tags(place),
         })

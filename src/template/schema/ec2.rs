@@ -259,7 +259,16 @@ pub(super) const INSTANCE: Schema = Schema {
     ],
 };
 
-const NAMES: &str = "names (DNS) are not supported yet";
+const DNS_OPTIONS: &[Property] = &[
+    optional("DnsRecordIpType", Text),
+    optional("PrivateDnsOnlyForInboundResolverEndpoint", Text),
+    optional("PrivateDnsPreference", Text),
+    later(
+        "PrivateDnsSpecifiedDomains",
+        List(&Text),
+        "an endpoint has one private name here; use PrivateDnsPreference: ALL_DOMAINS",
+    ),
+];
 
 pub(super) const VPC_ENDPOINT: Schema = Schema {
     name: "AWS::EC2::VPCEndpoint",
@@ -274,7 +283,7 @@ pub(super) const VPC_ENDPOINT: Schema = Schema {
         optional("IpAddressType", Text),
         optional("ServiceName", Text),
         optional("Tags", TAGS),
-        later("DnsOptions", Any, NAMES),
+        optional("DnsOptions", Object(DNS_OPTIONS)),
         // It says which calls of an AWS service may pass; connections to others' services know none.
         ignored("PolicyDocument", Any),
         later(

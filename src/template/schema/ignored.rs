@@ -39,6 +39,7 @@ const IGNORED: &[&str] = &[
     "AWS::SecretsManager::*",
     "AWS::SNS::*",
     "AWS::SSM::*",
+    "AWS::VpcLattice::DomainVerification",
 ];
 
 /// They carry packets, or change where packets go: leaving them out silently would be wrong.

@@ -48,16 +48,9 @@ pub(super) const RESOURCE_CONFIGURATION: Schema = Schema {
         optional("PortRanges", List(&Text)),
         optional("ProtocolType", Text),
         ignored("AllowAssociationToSharableServiceNetwork", Boolean),
-        later(
-            "CustomDomainName",
-            Text,
-            "names (DNS) are not supported yet",
-        ),
-        later(
-            "DomainVerificationId",
-            Text,
-            "names (DNS) are not supported yet",
-        ),
+        optional("CustomDomainName", Text),
+        // Here a custom domain needs no proof.
+        ignored("DomainVerificationId", Text),
         later("GroupDomain", Text, GROUPS),
         ignored("ResourceConfigurationAuthType", Text),
         later("ResourceConfigurationGroupId", Text, GROUPS),
