@@ -529,3 +529,31 @@ fn a_private_name_stays_verified_while_it_stays() {
     assert_eq!(verified(&site), DnsNameState::PendingVerification);
     assert_eq!(site.running.private_dns_look_ups().len(), 1);
 }
+
+#[test]
+fn private_dns_is_turned_on_by_an_apply_and_outlives_the_name() {
+    let mut site = Site::up();
+    let (from, to) = with_name("app.example.com");
+    site.provider(from, &to);
+    site.consumer(
+        "      CidrBlock: 10.100.0.0/16\n",
+        "      CidrBlock: 10.100.0.0/16\n      EnableDnsHostnames: true\n",
+    );
+    site.apply();
+    site.accept();
+    let private = "      VpcEndpointType: Interface\n      PrivateDnsEnabled: true\n";
+    site.consumer("      VpcEndpointType: Interface\n", private);
+    assert_eq!(site.apply(), ["~Endpoint PrivateDnsEnabled"]);
+    assert_eq!(
+        site.events(),
+        [(ConnectionEventKind::Modify, State::Pending)]
+    );
+    assert_eq!(site.endpoint().state, State::Available);
+
+    // The provider may take its name away; whose endpoints have had it cannot help it.
+    site.provider(&to, from);
+    assert_eq!(site.apply(), ["~Service PrivateDnsName"]);
+    let endpoint = site.endpoint();
+    assert!(endpoint.private_dns_enabled);
+    assert_eq!(site.running.answered_name(endpoint), None);
+}

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::up::TemplateArgs;
 use super::{Global, OutputFormat, examples, output};
-use crate::daemon::Templates;
+use crate::daemon::{Templates, private_names};
 use crate::template::{Diagnostic, Diagnostics, Note, Stack, Stacks};
 
 /// Check templates without running them; needs no root
@@ -55,7 +55,8 @@ impl Validate {
         match (&result, global.output) {
             (_, OutputFormat::Json) => output::write_stdout(&output::json(&verdict(&result))?)?,
             (Ok(stacks), OutputFormat::Table) => {
-                let praise: String = stacks.list.iter().map(praise).collect();
+                let praise = stacks.list.iter().map(|stack| praise(stacks, stack));
+                let praise: String = praise.collect();
                 output::write_stdout(&praise)?;
             }
             (Err(diagnostics), OutputFormat::Table) => complain(&templates, diagnostics),
@@ -76,7 +77,7 @@ fn verdict(result: &Result<Stacks, Diagnostics>) -> Verdict<'_> {
             notes: stacks
                 .list
                 .iter()
-                .flat_map(|stack| stack.notes.iter().map(Note::to_string))
+                .flat_map(|stack| notes(stacks, stack))
                 .collect(),
             errors: &[],
             omitted: 0,
@@ -107,12 +108,20 @@ fn stack(stack: &Stack) -> StackView<'_> {
     }
 }
 
-fn praise(stack: &Stack) -> String {
-    let mut text: String = stack
+fn notes(stacks: &Stacks, stack: &Stack) -> Vec<String> {
+    let several = stacks.list.len() > 1;
+    let names = private_names::notes(&stacks.state, &[&stack.name], several);
+    stack
         .notes
         .iter()
-        .map(|note| format!("note: {note}\n"))
-        .collect();
+        .map(Note::to_string)
+        .chain(names)
+        .collect()
+}
+
+fn praise(stacks: &Stacks, stack: &Stack) -> String {
+    let notes = notes(stacks, stack).into_iter();
+    let mut text: String = notes.map(|note| format!("note: {note}\n")).collect();
     text.push_str(&format!(
         "{} is valid: {}\n",
         stack.template,

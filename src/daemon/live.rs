@@ -18,6 +18,7 @@ use super::describe::Fabric;
 use super::events::{self, Events, since_epoch};
 use super::links::{self, Link, Shape};
 use super::made::Made;
+use super::private_names;
 use super::refusal::Refusal;
 use super::resolv_conf;
 use super::stacks::Wanted;
@@ -371,7 +372,8 @@ fn notes<'s>(
     scripts: &[UserData],
     run_user_data: bool,
 ) -> Vec<String> {
-    let notes = stacks.into_iter().flat_map(|stack| {
+    let stacks: Vec<_> = stacks.into_iter().collect();
+    let notes = stacks.iter().flat_map(|stack| {
         let notes = stack.notes.iter().map(ToString::to_string);
         notes.map(|note| match next.list.len() {
             1 => note,
@@ -379,6 +381,9 @@ fn notes<'s>(
         })
     });
     let mut notes: Vec<_> = notes.collect();
+    let names: Vec<_> = stacks.iter().map(|stack| stack.name.as_str()).collect();
+    let several = next.list.len() > 1;
+    notes.extend(private_names::notes(&next.state, &names, several));
     if !scripts.is_empty() && !run_user_data {
         let names: Vec<_> = scripts.iter().map(|script| script.name.as_str()).collect();
         notes.push(format!(

@@ -12,6 +12,7 @@ mod events;
 mod links;
 mod live;
 mod made;
+pub mod private_names;
 mod privileges;
 mod refusal;
 mod resolv_conf;

@@ -399,6 +399,30 @@ fn a_private_name_is_verified_and_each_state_is_an_event() {
     let record = services()["PrivateDnsNameConfiguration"].clone();
     assert_eq!(record["Type"], "TXT");
     assert_eq!(record["State"], "pendingVerification");
+    let (name, value) = (
+        record["Name"].as_str().unwrap(),
+        record["Value"].as_str().unwrap(),
+    );
+    let note = |state: &str| {
+        format!(
+            "the private DNS name app.example.com of provider:Service is {state}: publish TXT {name} with the value {value}, \
+             then `privlink services verify provider:Service`"
+        )
+    };
+    let notes = || site.get("/v1/topology")["Notes"].clone();
+    assert_eq!(notes(), json!([note("pendingVerification")]));
+    let private = CONSUMER
+        .replace(
+            "CidrBlock: 10.0.0.0/16",
+            "CidrBlock: 10.0.0.0/16, EnableDnsHostnames: true",
+        )
+        .replace(
+            "VpcEndpointType: Interface",
+            "VpcEndpointType: Interface, PrivateDnsEnabled: true",
+        );
+    site.apply("consumer.yaml", &private, json!([]), false);
+    let waits = "consumer:Endpoint answers to app.example.com once its provider has proved whose that name is";
+    assert_eq!(notes(), json!([note("pendingVerification"), waits]));
 
     // What the daemon's look-ups would do.
     let answer = |texts: &[String]| {
@@ -423,6 +447,7 @@ fn a_private_name_is_verified_and_each_state_is_an_event() {
         assert_eq!((status, state), (200, &json!("pendingVerification")));
         answer(&texts);
     }
+    assert_eq!(notes(), json!([]));
     // An apply that does not concern it leaves it verified.
     site.apply("provider.yaml", &(text + " "), json!([]), false);
     assert_eq!(
