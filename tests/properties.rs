@@ -1,11 +1,17 @@
-//! What holds for every packet, with etherparse as the oracle.
+//! What holds for every packet, with etherparse as the oracle; and for every message to a resolver, with hickory's reader.
 
+use std::sync::LazyLock;
+
+use hickory_proto::op::{self, Edns, Message, MessageType, OpCode};
+use hickory_proto::rr::{Name, RecordType};
 use privlink::dataplane::{EniIdx, Verdict};
 use privlink::net::{Addr, FiveTuple, VnetHeader, rewrite};
 use privlink::sim::{
-    PacketBuilder, SimPacket, Topology, World, echo_reply, echo_request, tcp, udp,
+    Names, PacketBuilder, SimPacket, Topology, World, echo_reply, echo_request, tcp, udp,
 };
 use proptest::prelude::*;
+
+static NAMES: LazyLock<Names> = LazyLock::new(Names::everything);
 
 fn endpoint() -> impl Strategy<Value = ([u8; 4], u16)> {
     (any::<[u8; 4]>(), any::<u16>())
@@ -57,6 +63,58 @@ fn rewritten(packet: &SimPacket, src: ([u8; 4], u16), dst: ([u8; 4], u16)) -> Si
     };
     rewrite(&mut packet.view(), &headers, &to);
     packet
+}
+
+/// Some name that the view has, the case mixed, with labels before it that it has or has not.
+fn name() -> impl Strategy<Value = Name> {
+    let above = proptest::sample::select(vec![
+        "long.example.com.",
+        "chain.example.com.",
+        "WWW.example.com.",
+        "web.Example.com.",
+        "here.example.com.",
+        "away.example.com.",
+        "endpoint.example.com.",
+        "nothing.example.com.",
+        "outside.example.org.",
+        "vpce-1.vpce.amazonaws.com.",
+        "10.0.18.172.in-addr.arpa.",
+        "localhost.",
+        ".",
+    ]);
+    let label = proptest::sample::select(vec!["a", "*", "web", "below", "_tcp"]);
+    let labels = proptest::collection::vec(label, 0..3);
+    (0..4, labels, above).prop_map(|(kind, labels, above)| {
+        let above = Name::from_ascii(above).unwrap();
+        match kind {
+            0 => Name::from_labels(labels)
+                .unwrap()
+                .append_domain(&above)
+                .unwrap(),
+            _ => above,
+        }
+    })
+}
+
+/// A query such as clients send.
+fn query() -> impl Strategy<Value = Vec<u8>> {
+    let record_type = prop_oneof![
+        Just(RecordType::A),
+        Just(RecordType::TXT),
+        Just(RecordType::ANY),
+        any::<u16>().prop_map(RecordType::from),
+    ];
+    let edns = proptest::option::of((0u16..5000, any::<bool>()));
+    (any::<u16>(), name(), record_type, edns).prop_map(|(id, name, record_type, edns)| {
+        let mut message = Message::new(id, MessageType::Query, OpCode::Query);
+        message.add_query(op::Query::query(name, record_type));
+        if let Some((payload, dnssec_ok)) = edns {
+            let mut edns = Edns::new();
+            edns.set_max_payload(payload).set_dnssec_ok(dnssec_ok);
+            message.set_edns(edns);
+        }
+        message.to_vec().unwrap()
+    })
 }
 
 proptest! {
@@ -112,5 +170,25 @@ proptest! {
         prop_assert_ne!(from_consumer, Verdict::Forward(provider));
         let from_provider = world.send_packet(Topology::EC2_B2, packet).verdict;
         prop_assert_ne!(from_provider, Verdict::Forward(Topology::EC2_A));
+    }
+
+    #[test]
+    fn whatever_a_resolver_is_sent_its_replies_are_messages_of_the_length_asked_for(
+        bytes in proptest::collection::vec(any::<u8>(), 0..200),
+    ) {
+        NAMES.endure(&bytes);
+    }
+
+    #[test]
+    fn no_damage_to_a_query_makes_the_resolver_panic_or_go_on_for_ever(
+        mut query in query(),
+        damage in proptest::collection::vec((0usize..80, any::<u8>()), 0..4),
+        tail in proptest::option::weighted(0.3, proptest::collection::vec(any::<u8>(), 0..20)),
+        cut in proptest::option::weighted(0.3, 0usize..120),
+    ) {
+        for (at, value) in damage { if let Some(byte) = query.get_mut(at) { *byte = value; } }
+        query.extend(tail.unwrap_or_default());
+        query.truncate(cut.unwrap_or(usize::MAX));
+        NAMES.endure(&query);
     }
 }

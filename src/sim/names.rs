@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use hickory_proto::op::ResponseCode;
+use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
+use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
 use hickory_proto::serialize::txt::Parser;
 
 use crate::dataplane::config::{
@@ -45,9 +46,12 @@ impl Names {
 
     /// A VPC's view with a zone of each kind, in which everything occurs that a zone may have.
     pub fn everything() -> Self {
-        let hosted = zone(
-            "example.com.",
-            "www 60 A 10.0.0.1
+        // One set that is longer than any reply by UDP, and many that fill one.
+        let long = (0..100).map(|at| format!("long 10 TXT {at:060}\n"));
+        let link = |at| format!("{at:060}.{at:060}.chain");
+        let links = (0..14).map(|at| format!("{} 10 CNAME {}\n", link(at), link(at + 1)));
+        let first = format!("chain 10 CNAME {}\n", link(0));
+        let hosted = "www 60 A 10.0.0.1
              www 60 A 10.0.0.2
              www 60 AAAA fd00::1
              web 30 CNAME www
@@ -58,11 +62,9 @@ impl Names {
              away 20 CNAME www.example.org.
              @ 10 ANAME endpoint
              endpoint 10 ANAME vpce-1.vpce.amazonaws.com.
-             long 10 TXT abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz 1
-             long 10 TXT abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz 2
-             long 10 TXT abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz 3
-             _ldap._tcp 10 SRV 1 2 389 www",
-        );
+             _ldap._tcp 10 SRV 1 2 389 www\n";
+        let hosted = hosted.to_owned() + &long.chain(links).collect::<String>() + &first;
+        let hosted = zone("example.com.", &hosted);
         let reverse = zone("18.172.in-addr.arpa.", "10.0 60 PTR ip-172-18-0-10");
         let mut names = Self::new(
             vec![hosted, reverse],
@@ -105,6 +107,35 @@ impl Names {
         match Query::parse(message) {
             Ok(query) => Some(query.reply(&self.resolve(&query), transport, most)),
             Err(reply) => reply,
+        }
+    }
+
+    /// Takes whatever somebody sends through everything.
+    ///
+    /// # Panics
+    /// If a reply is not a response to that message that can be read, or is longer than was asked for.
+    pub fn endure(&self, message: &[u8]) {
+        for (transport, most, expected) in [
+            (Transport::Udp, 0, 512),
+            (Transport::Udp, 1400, 1400),
+            (Transport::Udp, usize::MAX, 4096),
+            (Transport::Tcp, usize::MAX, 65_535),
+        ] {
+            let Some(reply) = self.reply(message, transport, most) else {
+                continue;
+            };
+            assert!(reply.len() <= expected, "{} bytes", reply.len());
+            assert_eq!(reply[..2], message[..2], "the id");
+            let mut decoder = BinDecoder::new(&reply);
+            let read = Message::read(&mut decoder).expect("a message");
+            assert!(decoder.is_empty(), "{} bytes behind it", decoder.len());
+            if let (Ok(_), Ok(asked)) = (Query::parse(message), Message::from_vec(message)) {
+                assert_eq!(read.queries, asked.queries);
+                assert_eq!(read.edns.is_some(), asked.edns.is_some());
+            }
+            let Err(None) = Query::parse(&reply) else {
+                panic!("the reply would be answered");
+            };
         }
     }
 

@@ -150,6 +150,22 @@ fn a_reply_by_udp_is_no_longer_than_edns_and_its_carrier_allow() {
 }
 
 #[test]
+fn however_much_fits_there_is_room_for_opt() {
+    let mut sets = response(texts(30, "www.example.com."));
+    for (at, record) in sets.answers.iter_mut().enumerate() {
+        record.name = name(&format!("n{at}.example.com."));
+    }
+    for payload in 512..700 {
+        let query = parse(&with_edns(payload));
+        let (reply, length) = reply(&query, &sets, Transport::Udp, 4096);
+        assert!(
+            reply.edns.is_some() && length <= payload.into(),
+            "{payload}"
+        );
+    }
+}
+
+#[test]
 fn truncation_leaves_out_whole_record_sets_and_all_after_the_first() {
     let cname = hickory_proto::rr::rdata::CNAME(name("edge.example.com."));
     let mut answers = vec![Record::from_rdata(
