@@ -557,3 +557,88 @@ fn private_dns_is_turned_on_by_an_apply_and_outlives_the_name() {
     assert!(endpoint.private_dns_enabled);
     assert_eq!(site.running.answered_name(endpoint), None);
 }
+
+const ZONE: &str = "
+  PrivateZone:
+    Type: AWS::Route53::HostedZone
+    Properties: {Name: example.com, VPCs: [{VPCId: !Ref Vpc, VPCRegion: !Ref AWS::Region}]}
+  App:
+    Type: AWS::Route53::RecordSet
+    Properties: {HostedZoneId: !Ref PrivateZone, Name: app.example.com, Type: A, TTL: 60, ResourceRecords: [10.100.0.4]}
+  Group:
+    Type: AWS::Route53::RecordSetGroup
+    Properties:
+      HostedZoneId: !Ref PrivateZone
+      RecordSets:
+        - {Name: a.example.com, Type: CNAME, TTL: 60, ResourceRecords: [app.example.com]}
+        - {Name: b.example.com, Type: CNAME, TTL: 60, ResourceRecords: [app.example.com]}
+
+Outputs:
+";
+
+#[test]
+fn a_changed_record_set_is_a_change_of_it_alone() {
+    let mut site = Site::up();
+    site.provider("\nOutputs:\n", ZONE);
+    let added = [
+        "+PrivateZone",
+        "+App",
+        "+Group/a.example.com CNAME",
+        "+Group/b.example.com CNAME",
+    ];
+    assert_eq!(site.apply(), added);
+    assert_eq!(site.apply(), Vec::<String>::new());
+    site.provider(
+        "TTL: 60, ResourceRecords: [10.100.0.4]",
+        "TTL: 5, ResourceRecords: [10.100.0.5]",
+    );
+    assert_eq!(site.apply(), ["~App ResourceRecords,TTL"]);
+    // A group's record sets are known by their names, not by their places.
+    let line = "        - {Name: a.example.com, Type: CNAME, TTL: 60, ResourceRecords: [app.example.com]}\n";
+    site.provider(line, "");
+    assert_eq!(site.apply(), ["-Group/a.example.com CNAME"]);
+    site.provider(
+        "VPCRegion: !Ref AWS::Region}]}",
+        "VPCRegion: !Ref AWS::Region}], HostedZoneConfig: {Comment: a}}",
+    );
+    assert_eq!(site.apply(), ["~PrivateZone Comment"]);
+}
+
+const NAMED: &str = "
+  Gateway:
+    Type: AWS::VpcLattice::ResourceGateway
+    Properties: {Name: gateway, VpcIdentifier: !Ref Vpc, SubnetIds: [!Ref SubnetC]}
+  Configuration:
+    Type: AWS::VpcLattice::ResourceConfiguration
+    Properties:
+      Name: database
+      ResourceConfigurationType: SINGLE
+      ResourceGatewayId: !Ref Gateway
+      PortRanges: ['5432']
+      ResourceConfigurationDefinition: {DnsResource: {DomainName: db.example.com, IpAddressType: IPV4}}
+
+Outputs:
+";
+
+#[test]
+fn a_resource_that_gets_another_name_stays_in_its_place() {
+    let mut site = Site::up();
+    site.provider("\nOutputs:\n", NAMED);
+    site.apply();
+    let place = |site: &Site| site.running.resource_configurations().next().unwrap().idx;
+    let before = place(&site);
+    site.provider("db.example.com", "db2.example.com");
+    assert_eq!(site.apply(), ["~Configuration DnsResource"]);
+    assert_eq!(place(&site), before);
+    site.provider(
+        "DnsResource: {DomainName: db2.example.com, IpAddressType: IPV4}",
+        "IpResource: 10.100.0.4",
+    );
+    assert_eq!(site.apply(), ["~Configuration IpResource,DnsResource"]);
+    assert_eq!(place(&site), before);
+    site.provider(
+        "VpcIdentifier: !Ref Vpc",
+        "VpcIdentifier: !Ref Vpc, ResourceConfigDnsResolution: IN_VPC",
+    );
+    assert_eq!(site.apply(), ["~Gateway ResourceConfigDnsResolution"]);
+}

@@ -757,6 +757,36 @@ fn an_endpoint_gives_its_names_with_their_hosted_zones() {
 }
 
 #[test]
+fn an_alias_may_lead_to_an_endpoint_by_its_names() {
+    let zone = r#"
+  PrivateZone:
+    Type: AWS::Route53::HostedZone
+    Properties: {Name: example.com, VPCs: [{VPCId: !Ref Vpc, VPCRegion: !Ref AWS::Region}]}
+  Alias:
+    Type: AWS::Route53::RecordSet
+    Properties:
+      HostedZoneId: !Ref PrivateZone
+      Name: db.example.com
+      Type: A
+      AliasTarget:
+        HostedZoneId: !Select [0, !Split [":", !Select [0, !GetAtt Endpoint.DnsEntries]]]
+        DNSName: !Select [1, !Split [":", !Select [0, !GetAtt Endpoint.DnsEntries]]]
+
+Outputs:
+"#;
+    let consumer = SAAS_CONSUMER.replacen("\nOutputs:\n", zone, 1);
+    let files = [
+        ("consumer.yaml", consumer.as_str()),
+        ("provider.yaml", SAAS_PROVIDER),
+    ];
+    let state = load_all(&files, &Options::default()).unwrap().state;
+    let endpoint = state.vpc_endpoints().next().unwrap();
+    let regional = state.dns_entries(endpoint)[0].dns_name.to_string();
+    let alias = state.record_sets().next().unwrap();
+    assert_eq!(alias.answer, Answer::Alias(DomainName::parse(&regional).unwrap()));
+}
+
+#[test]
 fn load_balancing_resources_give_their_arns_and_names() {
     let stack = load_text(SAAS_PROVIDER).unwrap();
     let nlb = stack.state.load_balancers().next().unwrap().clone();

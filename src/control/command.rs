@@ -233,6 +233,8 @@ pub struct CreateResourceGateway {
     pub ip_address_type: Option<String>,
     /// 1 to 62. Default: 16.
     pub ipv4_addresses_per_eni: Option<i64>,
+    /// Where names of resource configurations are looked up: `PUBLIC`, the default, or `IN_VPC`.
+    pub resource_config_dns_resolution: Option<String>,
     /// `Name` and others.
     pub tags: Tags,
 }
@@ -271,11 +273,11 @@ pub struct CreateResourceConfiguration {
 pub enum ResourceConfigurationDefinition {
     /// `IpResource`: an address of the gateway's VPC.
     IpResource(String),
-    /// `DnsResource`; refused until names come.
+    /// `DnsResource`: whatever addresses a name has.
     DnsResource {
         /// The name.
         domain_name: String,
-        /// `IPV4`, `IPV6` or `DUALSTACK`.
+        /// `IPV4`; others are refused until IPv6 comes.
         ip_address_type: String,
     },
     /// `ArnResource`; refused until it comes.

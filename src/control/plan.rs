@@ -237,6 +237,7 @@ impl Compared for ResourceConfiguration {
         let ports = self.port_ranges.iter();
         let (kind, target) = match &self.definition {
             ResourceDefinition::IpResource(address) => ("IpResource", json!(address)),
+            ResourceDefinition::DnsResource(name) => ("DnsResource", json!(name)),
         };
         vec![
             (kind, target),

@@ -135,6 +135,7 @@ impl Estate {
             Command::CreateVpc(CreateVpc {
                 client_token: format!("vpc{number}"),
                 cidr_block: "10.0.0.0/16".into(),
+                enable_dns_hostnames: Some(true),
                 ..CreateVpc::default()
             })
         );
@@ -195,6 +196,7 @@ impl Estate {
                 security_group_ids: vec![group],
                 ip_address_type: None,
                 ipv4_addresses_per_eni: None,
+                resource_config_dns_resolution: None,
                 tags: Tags::default(),
             })
         );

@@ -8,7 +8,7 @@ use super::ControlState;
 use super::id::SecurityGroupId;
 use super::model::*;
 use crate::dataplane::config::{
-    self, DataplaneConfig, Destination, GroupIdx, Peer, Role, Rule, Zone,
+    self, DataplaneConfig, Destination, GroupIdx, Peer, ResourceTarget, Role, Rule, Zone,
 };
 
 /// The data plane's configuration for `state`: equal for equal states, and every index that `state` has had before
@@ -39,14 +39,9 @@ pub fn compile(state: &ControlState) -> DataplaneConfig {
         config.groups.insert(group.idx, compiled);
     }
     for configuration in state.resource_configurations() {
-        let resource = config::Resource {
-            target: target(&configuration.definition),
-            ports: configuration.port_ranges.clone(),
-            protocols: configuration.protocols,
-            idle_timeout: configuration.idle_timeout,
-            proxy_protocol: configuration.proxy_protocol,
-        };
-        config.resources.insert(configuration.idx, resource);
+        if let Some(compiled) = resource(state, configuration) {
+            config.resources.insert(configuration.idx, compiled);
+        }
     }
     load_balancing(state, &mut config);
     for interface in state.network_interfaces() {
@@ -62,12 +57,25 @@ pub fn compile(state: &ControlState) -> DataplaneConfig {
     config
 }
 
-fn target(definition: &ResourceDefinition) -> config::ResourceTarget {
-    match definition {
-        ResourceDefinition::IpResource(address) => {
-            config::ResourceTarget::Address((*address).into())
+/// `None` only for a reference that does not resolve, which a state never has.
+fn resource(
+    state: &ControlState,
+    configuration: &ResourceConfiguration,
+) -> Option<config::Resource> {
+    let target = match &configuration.definition {
+        ResourceDefinition::IpResource(address) => ResourceTarget::Address((*address).into()),
+        ResourceDefinition::DnsResource(name) => {
+            let gateway = state.resource_gateway(&configuration.resource_gateway_id)?;
+            names::resource_target(state, gateway, name)?
         }
-    }
+    };
+    Some(config::Resource {
+        target,
+        ports: configuration.port_ranges.clone(),
+        protocols: configuration.protocols,
+        idle_timeout: configuration.idle_timeout,
+        proxy_protocol: configuration.proxy_protocol,
+    })
 }
 
 /// `None` only for a reference that does not resolve, which a state never has.

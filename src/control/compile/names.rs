@@ -14,8 +14,13 @@ use ipnet::Ipv4Net;
 
 use super::endpoint_names::private_zones;
 use crate::control::id::VpcId;
-use crate::control::{self, Answer, ControlState, DomainName, HostedZone, Instance, RecordValue};
-use crate::dataplane::config::{DnsZone, Origin, RecordData, RecordSet, Resolver};
+use crate::control::{
+    self, Answer, ControlState, DnsResolution, DomainName, HostedZone, Instance, RecordValue,
+    ResourceGateway,
+};
+use crate::dataplane::config::{
+    DnsZone, Origin, RecordData, RecordSet, Resolver, ResourceTarget, View,
+};
 
 /// How long what is said of an instance may be kept, in seconds.
 const INSTANCE_TTL: u32 = 60;
@@ -174,6 +179,27 @@ fn of_instance(data: RData) -> Vec<RecordSet> {
         ttl: INSTANCE_TTL,
         data: RecordData::Plain(vec![data]),
     }]
+}
+
+/// Where a resource of this name is, behind this gateway. Names of instances are looked up in the gateway's VPC whatever the
+/// gateway says, as nobody else knows them.
+pub(super) fn resource_target(
+    state: &ControlState,
+    gateway: &ResourceGateway,
+    domain: &DomainName,
+) -> Option<ResourceTarget> {
+    let vpc = state.vpc(&gateway.vpc_identifier)?;
+    let instances = DomainName::of_instances(state.owner().region());
+    let view = match gateway.resource_config_dns_resolution {
+        DnsResolution::InVpc => View::Vpc(vpc.idx),
+        DnsResolution::Public if domain.is_within(&instances) => View::Vpc(vpc.idx),
+        DnsResolution::Public => View::Public,
+    };
+    Some(ResourceTarget::Name {
+        name: name(domain)?,
+        view,
+        allowed: vpc.private_range().into_iter().map(Into::into).collect(),
+    })
 }
 
 /// `None` never: what is a [`DomainName`] has the labels of a name.

@@ -38,7 +38,7 @@ pub use record_value::RecordValue;
 pub use resource_configuration::{
     ResourceConfiguration, ResourceConfigurationStatus, ResourceDefinition,
 };
-pub use resource_gateway::{ResourceGateway, ResourceGatewayStatus};
+pub use resource_gateway::{DnsResolution, ResourceGateway, ResourceGatewayStatus};
 pub use security_group::{
     GROUPS_PER_INTERFACE, RULES_PER_DIRECTION, RulePeer, SecurityGroup, SecurityGroupRule,
 };

@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use ipnet::Ipv4Net;
+
 use super::{EndpointDestination, ResourceGateway, Tags, VpcEndpoint};
 use crate::control::checks::{All, each, unused};
 use crate::control::command::{CreateResourceConfiguration, ResourceConfigurationDefinition};
@@ -56,12 +58,15 @@ pub struct ResourceConfiguration {
 pub enum ResourceDefinition {
     /// An address in the gateway's VPC.
     IpResource(Ipv4Addr),
+    /// Whatever addresses this name has, of those that an `IpResource` may have.
+    DnsResource(DomainName),
 }
 
 impl fmt::Display for ResourceDefinition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::IpResource(address) => address.fmt(f),
+            Self::DnsResource(name) => name.fmt(f),
         }
     }
 }
@@ -195,6 +200,8 @@ impl ControlState {
             .all()?;
         match definition {
             ResourceDefinition::IpResource(target) => self.check_target(gateway, target)?,
+            // Its addresses are judged when they are known.
+            ResourceDefinition::DnsResource(_) => {}
         }
         Ok((gateway.id, definition))
     }
@@ -240,7 +247,7 @@ fn definition(
     let not_yet = |kind: &str| ControlError::NotYet {
         property: format!("{PROPERTY}.{kind}"),
         what: format!("{kind} as a resource configuration's definition"),
-        wanted: "IpResource",
+        wanted: "IpResource or DnsResource",
     };
     match given {
         Some(ResourceConfigurationDefinition::IpResource(given)) => {
@@ -250,19 +257,55 @@ fn definition(
                 false => Err(ControlError::TargetNotPrivate { given: target }),
             }
         }
-        Some(ResourceConfigurationDefinition::DnsResource { .. }) => Err(not_yet("DnsResource")),
+        Some(ResourceConfigurationDefinition::DnsResource {
+            domain_name,
+            ip_address_type,
+        }) => dns_resource(domain_name, ip_address_type),
         Some(ResourceConfigurationDefinition::ArnResource(_)) => Err(not_yet("ArnResource")),
         None => Err(ControlError::Missing {
             property: PROPERTY.to_owned(),
-            wanted: "type SINGLE leads to an IpResource",
+            wanted: "type SINGLE leads to an IpResource or a DnsResource",
         }),
     }
 }
 
-/// RFC 1918, or RFC 6598's 100.64.0.0/10.
+fn dns_resource(
+    domain_name: &str,
+    ip_address_type: &str,
+) -> Result<ResourceDefinition, ControlError> {
+    const PROPERTY: &str = "ResourceConfigurationDefinition.DnsResource";
+    let name = parse::name(
+        &format!("{PROPERTY}.DomainName"),
+        domain_name,
+        DomainName::parse,
+    );
+    let property = format!("{PROPERTY}.IpAddressType");
+    match ip_address_type {
+        "IPV4" => name.map(ResourceDefinition::DnsResource),
+        "IPV6" | "DUALSTACK" => Err(ControlError::NotYet {
+            property,
+            what: format!("IP address type {ip_address_type} of a DNS resource"),
+            wanted: "IPV4",
+        }),
+        _ => Err(ControlError::Malformed {
+            property,
+            given: ip_address_type.to_owned(),
+            wanted: "an IP address type",
+            example: "IPV4",
+        }),
+    }
+}
+
+/// What the address of a resource may be of: RFC 1918's ranges, and RFC 6598's.
+pub(in crate::control) const PRIVATE: [Ipv4Net; 4] = [
+    Ipv4Net::new_assert(Ipv4Addr::new(10, 0, 0, 0), 8),
+    Ipv4Net::new_assert(Ipv4Addr::new(172, 16, 0, 0), 12),
+    Ipv4Net::new_assert(Ipv4Addr::new(192, 168, 0, 0), 16),
+    Ipv4Net::new_assert(Ipv4Addr::new(100, 64, 0, 0), 10),
+];
+
 fn is_private(address: Ipv4Addr) -> bool {
-    let [first, second, ..] = address.octets();
-    address.is_private() || (first == 100 && (64..128).contains(&second))
+    PRIVATE.iter().any(|range| range.contains(&address))
 }
 
 fn check_type(given: &str) -> Result<(), ControlError> {

@@ -29,6 +29,8 @@ pub struct ResourceGateway {
     pub security_group_ids: Vec<SecurityGroupId>,
     /// IPv4 addresses of each interface, 1 to 62.
     pub ipv4_addresses_per_eni: u8,
+    /// Whose view of names DNS resources behind it are looked up in.
+    pub resource_config_dns_resolution: DnsResolution,
     /// One per subnet, in the order of `subnet_ids`.
     pub network_interface_ids: Vec<NetworkInterfaceId>,
     /// AWS's status.
@@ -38,6 +40,16 @@ pub struct ResourceGateway {
     /// What its creator called it; the logical id.
     #[serde(rename = "LogicalId")]
     pub client_token: String,
+}
+
+/// Where a gateway looks names up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum DnsResolution {
+    /// As everybody does.
+    Public,
+    /// As the instances of its VPC do.
+    InVpc,
 }
 
 /// What a gateway is at.
@@ -57,9 +69,10 @@ impl ControlState {
         self.own(command.vpc_identifier, "VpcIdentifier")?;
         let vpc = self.vpcs.require(command.vpc_identifier, "VpcIdentifier")?;
         let vpc_name = format!("VPC {}", self.named_vpc(vpc.vpc_id));
-        let ((), (), security_group_ids, (per_eni, places)) = (
+        let ((), (), resource_config_dns_resolution, security_group_ids, (per_eni, places)) = (
             self.check_gateway_name(&command.name),
             check_ip_address_type(command.ip_address_type.as_deref()),
+            dns_resolution(command.resource_config_dns_resolution.as_deref()),
             self.groups_for(vpc, &command.security_group_ids, &vpc_name),
             self.gateway_places(vpc, &command),
         )
@@ -88,6 +101,7 @@ impl ControlState {
             subnet_ids: command.subnet_ids,
             security_group_ids,
             ipv4_addresses_per_eni: per_eni,
+            resource_config_dns_resolution,
             network_interface_ids,
             status: ResourceGatewayStatus::Active,
             tags: command.tags,
@@ -180,6 +194,19 @@ fn check_ip_address_type(given: Option<&str>) -> Result<(), ControlError> {
             property: "IpAddressType".to_owned(),
             what: format!("IP address type {other} of a resource gateway"),
             wanted: "IPV4",
+        }),
+    }
+}
+
+fn dns_resolution(given: Option<&str>) -> Result<DnsResolution, ControlError> {
+    match given {
+        None | Some("PUBLIC") => Ok(DnsResolution::Public),
+        Some("IN_VPC") => Ok(DnsResolution::InVpc),
+        Some(other) => Err(ControlError::Malformed {
+            property: "ResourceConfigDnsResolution".to_owned(),
+            given: other.to_owned(),
+            wanted: "PUBLIC or IN_VPC",
+            example: "IN_VPC",
         }),
     }
 }

@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 
 use super::Tags;
+use super::resource_configuration::PRIVATE;
 use crate::control::checks::unused;
 use crate::control::command::CreateVpc;
 use crate::control::error::{ControlError, ControlErrors};
@@ -56,6 +57,13 @@ impl Vpc {
     pub fn resolver_addresses(&self) -> [Ipv4Addr; 2] {
         let base = u32::from(self.cidr_block.network());
         [Ipv4Addr::from(base | 2), Ipv4Addr::new(169, 254, 169, 253)]
+    }
+
+    /// The part of its range that resources may have their addresses in.
+    pub fn private_range(&self) -> Option<Ipv4Net> {
+        // A VPC's range is no larger than any of them: it is in one as a whole, or not at all.
+        let is_in = |range: &Ipv4Net| range.contains(&self.cidr_block);
+        PRIVATE.iter().any(is_in).then_some(self.cidr_block)
     }
 
     /// Does its resolver know private names: of instances, of private hosted zones, of endpoints' private DNS?

@@ -229,6 +229,7 @@ fn gateway(token: &str, vpc_identifier: VpcId, subnet_ids: &[SubnetId]) -> Creat
         security_group_ids: vec![],
         ip_address_type: None,
         ipv4_addresses_per_eni: None,
+        resource_config_dns_resolution: None,
         tags: Tags::default(),
     }
 }

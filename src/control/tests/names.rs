@@ -2,7 +2,7 @@
 
 use super::hosted_zones::{alias, record, zone};
 use super::*;
-use crate::dataplane::config::{DnsZone, RecordData, RecordSet, Resolver};
+use crate::dataplane::config::{DnsZone, RecordData, RecordSet, Resolver, ResourceTarget, View};
 
 /// A VPC with both DNS attributes.
 fn named_vpc(token: &str, cidr_block: &str) -> Command {
@@ -268,4 +268,67 @@ fn a_hosted_zone_is_seen_in_its_vpcs_before_the_names_of_instances() {
     assert_eq!(account.zones(vpcs[1]), wanted);
     assert_eq!(account.zones(vpcs[2]), wanted[10..]);
     assert_eq!(account.zones(without_hostnames), Vec::<String>::new());
+}
+
+/// A configuration of a name.
+fn named(token: &str, gateway_id: ResourceGatewayId, name: &str) -> CreateResourceConfiguration {
+    CreateResourceConfiguration {
+        resource_configuration_definition: Some(ResourceConfigurationDefinition::DnsResource {
+            domain_name: name.into(),
+            ip_address_type: "IPV4".into(),
+        }),
+        ..configuration(token, gateway_id, "")
+    }
+}
+
+#[test]
+fn a_name_behind_a_gateway_is_looked_up_where_the_gateway_says_and_an_instances_always_in_its_vpc()
+{
+    let mut account = Account::new();
+    let vpc_id = account.named_vpc("Vpc", "172.18.0.0/16");
+    let idx = account.state.vpc(&vpc_id).unwrap().idx;
+    let subnet_id = account.subnet("A", vpc_id, "172.18.0.0/24", "ap-northeast-1a");
+    let in_vpc = account.gateway(CreateResourceGateway {
+        resource_config_dns_resolution: Some("IN_VPC".into()),
+        ..gateway("InVpc", vpc_id, &[subnet_id])
+    });
+    let public = account.gateway(gateway("Public", vpc_id, &[subnet_id]));
+    let instance = "ip-172-18-0-10.ap-northeast-1.compute.internal";
+    for (gateway_id, name, view) in [
+        (in_vpc, "DB.example.com.", View::Vpc(idx)),
+        (public, "db.example.com", View::Public),
+        (public, instance, View::Vpc(idx)),
+        (public, "ip-172-18-0-10.ec2.internal", View::Public),
+    ] {
+        let token = format!("cfg{}", account.state.resource_configurations().count());
+        let id = account.configuration(named(&token, gateway_id, name));
+        let idx = account.state.resource_configuration(&id).unwrap().idx;
+        let config = compile(&account.state);
+        let wanted = ResourceTarget::Name {
+            name: format!("{}.", name.trim_end_matches('.').to_lowercase())
+                .parse()
+                .unwrap(),
+            view,
+            allowed: vec!["172.18.0.0/16".parse().unwrap()],
+        };
+        assert_eq!(config.resources.get(idx).unwrap().target, wanted, "{name}");
+    }
+}
+
+#[test]
+fn a_name_leads_to_private_addresses_of_its_gateways_vpc_only() {
+    let mut account = Account::new();
+    for (range, allowed) in [
+        ("10.1.0.0/16", true),
+        ("172.31.0.0/16", true),
+        ("192.168.0.0/16", true),
+        ("100.127.0.0/16", true),
+        ("172.32.0.0/16", false),
+        ("198.51.0.0/16", false),
+    ] {
+        let vpc_id = account.vpc(range, range);
+        let range = range.parse().unwrap();
+        let vpc = account.state.vpc(&vpc_id).unwrap();
+        assert_eq!(vpc.private_range(), allowed.then_some(range));
+    }
 }

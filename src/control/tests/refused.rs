@@ -341,6 +341,7 @@ fn a_resource_gateway_that_cannot_stand() {
         (CreateResourceGateway { ip_address_type: Some("DUALSTACK".into()), ..gw() }, "IpAddressType", "UnsupportedOperation: IP address type DUALSTACK of a resource gateway is not there yet; use IPV4"),
         (CreateResourceGateway { ipv4_addresses_per_eni: Some(0), ..gw() }, "Ipv4AddressesPerEni", "InvalidParameterValue: 0 is out of range for Ipv4AddressesPerEni; it must be 1 to 62"),
         (CreateResourceGateway { ipv4_addresses_per_eni: Some(63), ..gw() }, "Ipv4AddressesPerEni", "InvalidParameterValue: 63 is out of range for Ipv4AddressesPerEni; it must be 1 to 62"),
+        (CreateResourceGateway { resource_config_dns_resolution: Some("IN-VPC".into()), ..gw() }, "ResourceConfigDnsResolution", "InvalidParameterValue: `IN-VPC` is not PUBLIC or IN_VPC; one looks like IN_VPC"),
         (gateway("Gw2", vpc2, &[]), "SubnetIds", "MissingParameter: SubnetIds is missing: name at least one subnet"),
         (gateway("Gw2", vpc2, &[subnets2[0], second_a]), "SubnetIds.1", "DuplicateSubnetsInSameZone: subnets `Subnet2A` (ID) and `Second2A` (ID) are both in ap-northeast-1a; take one subnet per zone"),
         (gateway("Gw2", vpc2, &[subnets2[0], subnets2[0]]), "SubnetIds.1", "InvalidParameterValue: subnet `Subnet2A` (ID) is listed twice"),
@@ -371,9 +372,11 @@ fn a_resource_configuration_that_leads_nowhere() {
         resource_configuration_definition: definition,
         ..cfg()
     };
-    let dns = DnsResource {
-        domain_name: "db.example.com".into(),
-        ip_address_type: "IPV4".into(),
+    let dns = |domain_name: &str, ip_address_type: &str| {
+        definition(Some(DnsResource {
+            domain_name: domain_name.into(),
+            ip_address_type: ip_address_type.into(),
+        }))
     };
     world.refuses_all(Command::CreateResourceConfiguration, vec![
         (CreateResourceConfiguration { name: "rcfg-1".into(), ..cfg() }, "Name", "InvalidParameterValue: `rcfg-1` is not a name of 3 to 40 lower-case letters, digits and single hyphens between them, and without an id's prefix; one looks like privatelink-dev2-vpc-rscgw"),
@@ -382,9 +385,11 @@ fn a_resource_configuration_that_leads_nowhere() {
         (CreateResourceConfiguration { resource_configuration_type: "single".into(), ..cfg() }, "ResourceConfigurationType", "InvalidParameterValue: `single` is not a type of resource configuration; one looks like SINGLE"),
         (CreateResourceConfiguration { resource_gateway_id: None, ..cfg() }, "ResourceGatewayId", "MissingParameter: ResourceGatewayId is missing: type SINGLE is reached through a gateway"),
         (CreateResourceConfiguration { resource_gateway_id: Some("rgw-00000000000000000".parse().unwrap()), ..cfg() }, "ResourceGatewayId", "ResourceNotFoundException: there is no resource gateway ID"),
-        (definition(None), "ResourceConfigurationDefinition", "MissingParameter: ResourceConfigurationDefinition is missing: type SINGLE leads to an IpResource"),
-        (definition(Some(dns)), "ResourceConfigurationDefinition.DnsResource", "UnsupportedOperation: DnsResource as a resource configuration's definition is not there yet; use IpResource"),
-        (definition(Some(ArnResource("arn:aws:rds".into()))), "ResourceConfigurationDefinition.ArnResource", "UnsupportedOperation: ArnResource as a resource configuration's definition is not there yet; use IpResource"),
+        (definition(None), "ResourceConfigurationDefinition", "MissingParameter: ResourceConfigurationDefinition is missing: type SINGLE leads to an IpResource or a DnsResource"),
+        (dns("db..example.com", "IPV4"), "ResourceConfigurationDefinition.DnsResource.DomainName", "InvalidParameterValue: `db..example.com` is not a domain name: a label is empty"),
+        (dns("db.example.com", "DUALSTACK"), "ResourceConfigurationDefinition.DnsResource.IpAddressType", "UnsupportedOperation: IP address type DUALSTACK of a DNS resource is not there yet; use IPV4"),
+        (dns("db.example.com", "ipv4"), "ResourceConfigurationDefinition.DnsResource.IpAddressType", "InvalidParameterValue: `ipv4` is not an IP address type; one looks like IPV4"),
+        (definition(Some(ArnResource("arn:aws:rds".into()))), "ResourceConfigurationDefinition.ArnResource", "UnsupportedOperation: ArnResource as a resource configuration's definition is not there yet; use IpResource or DnsResource"),
         (definition(Some(IpResource("ec2-b".into()))), "ResourceConfigurationDefinition.IpResource", "InvalidParameterValue: `ec2-b` is not an IPv4 address; one looks like 172.18.0.10"),
         (definition(Some(IpResource("172.19.0.1".into()))), "ResourceConfigurationDefinition.IpResource", "ValidationException: 172.19.0.1 is not inside 172.18.0.0/16, the range of VPC `Vpc2` (ID) in which gateway `Gateway` (ID) stands"),
         (configuration("Cfg2", public, "8.8.8.8"), "ResourceConfigurationDefinition.IpResource", "ValidationException: 8.8.8.8 is not a private address; an IP resource is of 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16 or 100.64.0.0/10"),

@@ -19,6 +19,7 @@ impl Creation<'_, '_> {
             security_group_ids: security_group_ids?,
             ip_address_type: text(place, "IpAddressType"),
             ipv4_addresses_per_eni: integer(place, "Ipv4AddressesPerEni"),
+            resource_config_dns_resolution: text(place, "ResourceConfigDnsResolution"),
             tags: tags(place),
         })
     }

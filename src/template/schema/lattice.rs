@@ -14,8 +14,7 @@ pub(super) const RESOURCE_GATEWAY: Schema = Schema {
         optional("SecurityGroupIds", List(&Text)),
         optional("IpAddressType", Text),
         optional("Ipv4AddressesPerEni", Integer),
-        // PUBLIC and IN_VPC are told apart by DNS resources, which are refused.
-        ignored("ResourceConfigDnsResolution", Text),
+        optional("ResourceConfigDnsResolution", Text),
         optional("Tags", TAGS),
         read_only("Arn"),
         read_only("Id"),
