@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use privlink::control::{Answer, ControlState, EndpointDestination, RecordSet, State, compile};
+use privlink::control::{
+    Answer, ControlState, DomainName, EndpointDestination, RecordSet, State, compile,
+};
 use privlink::dataplane::config::Traffic;
 use privlink::template::{Diagnostics, Options, Parameter, Source, Stack, Stacks, load};
 use proptest::prelude::*;
@@ -783,7 +785,10 @@ Outputs:
     let endpoint = state.vpc_endpoints().next().unwrap();
     let regional = state.dns_entries(endpoint)[0].dns_name.to_string();
     let alias = state.record_sets().next().unwrap();
-    assert_eq!(alias.answer, Answer::Alias(DomainName::parse(&regional).unwrap()));
+    assert_eq!(
+        alias.answer,
+        Answer::Alias(DomainName::parse(&regional).unwrap())
+    );
 }
 
 #[test]
