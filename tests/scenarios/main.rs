@@ -8,6 +8,7 @@ mod failing;
 mod groups;
 mod health;
 mod hostile;
+mod names;
 mod proxy;
 mod races;
 mod resolver;
