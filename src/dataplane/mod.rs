@@ -204,15 +204,6 @@ impl Dataplane {
         self.checks.follow(plan);
     }
 
-    /// Somebody has found a target of a group without health checks healthy, or not: an unhealthy one gets no new flow through
-    /// that node while another one is healthy.
-    pub fn set_target_health(&self, node: EniIdx, target: TargetIdx, healthy: bool) {
-        self.snapshot
-            .load()
-            .balancers
-            .set_health(node, target, healthy);
-    }
-
     /// Begins a batch: the worker takes up the newest topology.
     #[inline]
     pub fn resume(&self, worker: &mut Worker) {

@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
-use privlink::dataplane::config::{ListenerProtocol, Role, TargetIdx, Zone};
+use privlink::dataplane::config::{HealthCheckProtocol, ListenerProtocol, Role, TargetIdx, Zone};
 use privlink::dataplane::{DropReason, EniIdx, Verdict};
 use privlink::net::Addr;
 use privlink::sim::{
-    PacketBuilder, SimPacket, Topology, World, any_from, echo_request, from_group, tcp, tcp_from,
-    udp,
+    PacketBuilder, Server, SimPacket, Topology, World, any_from, echo_request, from_group, tcp,
+    tcp_from, udp,
 };
 
+use super::health::{self, PORT, SECOND};
 use super::{A, ACK, EC2, ENDPOINT, RST, SYN, drops, port_unreachable, source, tuple};
 
 const LISTENER: ([u8; 4], u16) = (ENDPOINT, 80);
@@ -49,9 +50,24 @@ fn open(mut topology: Topology) -> Topology {
     topology
 }
 
-fn set_health(world: &World, node: EniIdx, target: u32, healthy: bool) {
-    let target = TargetIdx::new(target, 0);
-    world.dataplane.set_target_health(node, target, healthy);
+/// Has probes find out that a target is healthy, or is not.
+fn set_health(world: &mut World, target: u32, healthy: bool) {
+    let server = match healthy {
+        true => Server::Accepts,
+        false => Server::Refuses,
+    };
+    world
+        .servers
+        .insert((Topology::target_eni(target), PORT), server);
+    world.advance(31 * SECOND);
+}
+
+/// Lets those targets drain of which `which` says so, and no other.
+fn drain(world: &World, topology: &mut Topology, which: impl Fn(u32) -> bool) {
+    for target in 0..40 {
+        topology.target(target).draining = which(target);
+    }
+    world.dataplane.apply(topology.config.clone());
 }
 
 #[test]
@@ -100,7 +116,8 @@ fn connections_are_spread_over_the_targets_evenly() {
 
 #[test]
 fn a_connection_keeps_its_target_and_its_ports_next_one_may_have_another() {
-    let mut world = World::new(&Topology::w2(40));
+    let mut topology = Topology::w2(40);
+    let mut world = World::new(&topology);
     let mut targets = HashSet::new();
     for seq in (0..50).map(|nth| 1000 + nth * 100_000) {
         let connection = |flags, seq, ack| tcp((EC2, 41234), LISTENER).segment(flags, seq, ack);
@@ -113,16 +130,13 @@ fn a_connection_keeps_its_target_and_its_ports_next_one_may_have_another() {
         );
         let answer = tcp(server, node).segment(SYN | ACK, 5000, seq + 1);
         world.deliver(Topology::target_eni(target), &answer, A);
-        for other in (0..40).filter(|other| *other != target) {
-            set_health(&world, Topology::NODE_C, other, other % 3 == 0);
-        }
-        set_health(&world, Topology::NODE_C, target, false);
+        drain(&world, &mut topology, |it| it == target || it % 3 != 0);
         let data = connection(ACK, seq + 1, 5001);
         assert_eq!(reach(&mut world, A, &data).0, target);
         let reset = tcp(server, node).segment(RST, 5001, 0);
         world.deliver(Topology::target_eni(target), &reset, A);
         targets.insert(target);
-        (0..40).for_each(|target| set_health(&world, Topology::NODE_C, target, true));
+        drain(&world, &mut topology, |_| false);
     }
     assert!(targets.len() > 10, "{targets:?}");
 }
@@ -196,12 +210,13 @@ fn a_connection_idles_for_as_long_as_its_listener_says_and_a_late_packet_gets_a_
 
 #[test]
 fn with_source_ip_stickiness_a_client_keeps_its_target_and_only_a_lost_targets_clients_move() {
-    let mut topology = open(Topology::w2(40));
+    let mut topology = open(health::probed(40, HealthCheckProtocol::Tcp));
     topology.target_group().stickiness = true;
     topology.interface(A).role = Role::Instance {
         source_dest_check: false,
     };
-    let mut world = World::new(&topology);
+    let mut world = health::world(&topology, &Server::Accepts);
+    world.advance(31 * SECOND);
     let clients: Vec<_> = (0..2000u16)
         .map(|n| [172, 18, 64 + (n / 250) as u8, (n % 250) as u8])
         .collect();
@@ -222,7 +237,7 @@ fn with_source_ip_stickiness_a_client_keeps_its_target_and_only_a_lost_targets_c
             "target {target} has {clients}"
         );
     }
-    set_health(&world, Topology::NODE_C, 7, false);
+    set_health(&mut world, 7, false);
     let without = targets(&mut world);
     let mut taken = HashSet::new();
     for (before, after) in before.iter().zip(&without) {
@@ -233,7 +248,7 @@ fn with_source_ip_stickiness_a_client_keeps_its_target_and_only_a_lost_targets_c
         }
     }
     assert!(taken.len() > 15 && !taken.contains(&7), "{taken:?}");
-    set_health(&world, Topology::NODE_C, 7, true);
+    set_health(&mut world, 7, true);
     assert_eq!(targets(&mut world), before, "it comes back");
     topology.target(9).draining = true;
     world.dataplane.apply(topology.config.clone());
@@ -279,22 +294,20 @@ fn targets_in_a_zone_without_a_node_get_nothing() {
 
 #[test]
 fn an_unhealthy_or_draining_target_gets_no_new_connection_and_without_a_healthy_one_all_get_some() {
-    let mut topology = Topology::w2(10);
+    let mut topology = health::probed(10, HealthCheckProtocol::Tcp);
     topology.target(3).draining = true;
-    let mut world = World::new(&topology);
-    set_health(&world, Topology::NODE_C, 5, false);
-    // What the other node has found does not count here.
-    set_health(&world, Topology::NODE_A, 7, false);
+    let mut world = health::world(&topology, &Server::Accepts);
+    set_health(&mut world, 5, false);
     let all = |world: &mut World| -> Vec<_> {
         world.advance(Duration::from_secs(300));
         spread(world, ENDPOINT, 300).into_keys().collect()
     };
     assert_eq!(all(&mut world), [1, 7, 9]);
     for target in [1, 7, 9] {
-        set_health(&world, Topology::NODE_C, target, false);
+        set_health(&mut world, target, false);
     }
     assert_eq!(all(&mut world), [1, 5, 7, 9], "fail open; not if draining");
-    set_health(&world, Topology::NODE_C, 9, true);
+    set_health(&mut world, 9, true);
     assert_eq!(all(&mut world), [9]);
     // An unrelated change forgets nothing, a new target in an old one's place does not inherit.
     world.dataplane.apply(topology.config.clone());
@@ -305,11 +318,8 @@ fn an_unhealthy_or_draining_target_gets_no_new_connection_and_without_a_healthy_
     topology.target_group().targets.retain(|idx| *idx != old);
     topology.target_group().targets.push(new);
     world.dataplane.apply(topology.config.clone());
+    set_health(&mut world, 5, true);
     assert_eq!(all(&mut world), [5, 9]);
-    world
-        .dataplane
-        .set_target_health(Topology::NODE_C, old, false);
-    assert_eq!(all(&mut world), [5, 9], "a finding about the old one");
 }
 
 #[test]

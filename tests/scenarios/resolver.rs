@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{Name, RData, RecordType};
-use privlink::dataplane::config::{DnsZone, Resolver, TargetIdx, View};
+use privlink::dataplane::config::{DnsZone, HealthCheckProtocol, Resolver, View};
 use privlink::dataplane::dns::{Ask, Source, Transport as By, Upstream};
 use privlink::dataplane::{
     AskId, Dataplane, DropReason, EniIdx, Event, QueryLog, ResolverCounters, Settings, Transmit,
@@ -15,9 +15,10 @@ use privlink::dataplane::{
 };
 use privlink::net::Addr;
 use privlink::sim::{
-    PacketBuilder, SimPacket, Topology, World, ask, echo_request, endpoint, tcp, udp, zone,
+    PacketBuilder, Server, SimPacket, Topology, World, ask, echo_request, endpoint, tcp, udp, zone,
 };
 
+use super::health::{self, PORT};
 use super::{A, B, EC2, NEIGHBOUR, RST, drops};
 
 pub const RESOLVER: ([u8; 4], u16) = ([172, 18, 0, 2], 53);
@@ -512,12 +513,13 @@ fn the_query_log_says_who_asked_what_and_where_the_answer_came_from() {
 
 #[test]
 fn an_endpoints_name_has_the_healthy_zones_addresses_in_turn_whatever_else_is_asked() {
-    let mut topology = Topology::w2(2);
+    let mut topology = health::probed(2, HealthCheckProtocol::Tcp);
     let vpc = topology.config.vpcs.get_mut(Topology::CONSUMER_VPC);
     vpc.unwrap().resolver = resolver(vec![]);
     let in_zones = [Topology::ENDPOINT_A_ADDRESS, Topology::ENDPOINT_C_ADDRESS];
     topology.config.public_zones = vec![Arc::new(endpoint(1, &in_zones))];
-    let mut world = World::new(&topology);
+    let mut world = health::world(&topology, &Server::Accepts);
+    world.advance(2 * SECOND);
     let name = "vpce-1.vpce.amazonaws.com.";
     let others = message(7, name, RecordType::AAAA).to_vec().unwrap();
     let others = udp((EC2, 40_000), RESOLVER).payload(&others);
@@ -533,10 +535,10 @@ fn an_endpoints_name_has_the_healthy_zones_addresses_in_turn_whatever_else_is_as
         first.len() == 2 && first.values().all(|it| *it > 60),
         "{first:?}"
     );
-    let target = TargetIdx::new(0, 0);
     world
-        .dataplane
-        .set_target_health(Topology::NODE_A, target, false);
+        .servers
+        .insert((Topology::target_eni(0), PORT), Server::Refuses);
+    world.advance(21 * SECOND);
     let answer = addresses(&exchange(&mut world, A, &query(name)));
     assert_eq!(answer, [Topology::ENDPOINT_C_ADDRESS]);
     assert_eq!(counters(&world, 0).endpoints, 401);

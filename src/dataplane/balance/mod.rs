@@ -160,15 +160,6 @@ impl Balancers {
         let mut listeners = node.listeners.iter();
         listeners.all(|listener| listener.pool.has_healthy(&node.health))
     }
-
-    /// Notes what somebody else has found; not of a node or target that is gone.
-    pub(super) fn set_health(&self, node: EniIdx, target: TargetIdx, healthy: bool) {
-        if let Some(node) = self.nodes.get(node)
-            && self.targets.get(target).is_some()
-        {
-            node.health.set(target, healthy);
-        }
-    }
 }
 
 /// Every node, with its load balancer and its zone.
