@@ -42,7 +42,7 @@ impl Exec {
 }
 
 /// The one instance that `name` means.
-fn find<'a>(instances: &'a [Instance], name: &str) -> Result<&'a Instance> {
+pub(super) fn find<'a>(instances: &'a [Instance], name: &str) -> Result<&'a Instance> {
     let found: Vec<_> = instances
         .iter()
         .filter(|instance| {

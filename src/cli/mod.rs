@@ -6,6 +6,7 @@
 mod apply;
 mod client;
 mod delete;
+mod dig;
 mod down;
 mod endpoints;
 mod enter;
@@ -91,6 +92,7 @@ enum Command {
     Down(down::Down),
     Validate(validate::Validate),
     Exec(exec::Exec),
+    Dig(dig::Dig),
     Show(show::Show),
     Endpoints(endpoints::Endpoints),
     Services(services::Services),
@@ -119,6 +121,7 @@ pub fn main() -> ExitCode {
         Command::Down(down) => down.run(&cli.global),
         Command::Validate(validate) => validate.run(&cli.global),
         Command::Exec(exec) => exec.run(&cli.global),
+        Command::Dig(dig) => dig.run(&cli.global),
         Command::Show(show) => show.run(&cli.global),
         Command::Endpoints(endpoints) => endpoints.run(&cli.global),
         Command::Services(services) => services.run(&cli.global),

@@ -1,6 +1,7 @@
 //! `privlink show`: what the running daemon sees.
 
 mod load_balancing;
+mod names;
 
 use std::process::ExitCode;
 
@@ -16,7 +17,7 @@ use super::{Global, OutputFormat, client, examples};
 use crate::daemon::StateDir;
 use crate::daemon::view::{self, Drop, Flow, FlowSide, NetworkInterface, Stack, VpcEndpoint};
 
-/// Show what a running daemon sees: interfaces, endpoints, load balancers, flows, drops
+/// Show what a running daemon sees: interfaces, endpoints, load balancers, flows, resolvers, drops
 #[derive(Args)]
 #[command(after_help = examples!(
     "sudo privlink show interfaces" => "every network interface with its counters",
@@ -62,6 +63,12 @@ enum What {
         "sudo privlink show flows --output json | jq length" => "how many",
     ))]
     Flows,
+    /// The VPCs' resolvers: what was asked, and where the answers came from
+    #[command(after_help = examples!(
+        "sudo privlink show resolver" => "a row per VPC",
+        "sudo privlink show resolver --output json | jq '.[].Limited'" => "packets over the limit of 1024 per second and interface",
+    ))]
+    Resolver,
     /// Dropped packets by interface and reason
     #[command(after_help = examples!(
         "sudo privlink show drops" => "most frequent first",
@@ -90,6 +97,7 @@ impl Show {
                 load_balancing::target_groups,
             ),
             What::Flows => render(&dir, "/v1/flows", format, flows),
+            What::Resolver => render(&dir, "/v1/resolvers", format, names::resolvers),
             What::Drops => render(&dir, "/v1/drops", format, drops),
         }?;
         output::write_stdout(&text)?;

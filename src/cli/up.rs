@@ -2,6 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use clap::{Args, ValueEnum};
 use super::topology::{self, Stop};
 use super::{Global, OutputFormat, examples, output};
 use crate::daemon::view::{self, Topology};
-use crate::daemon::{self, Report, Spec, StateDir, TemplateFile, Templates};
+use crate::daemon::{self, Report, Servers, Spec, StateDir, TemplateFile, Templates};
 use crate::template::Parameter;
 
 /// Run templates: make their instances' namespaces and interfaces, and forward packets until stopped
@@ -23,6 +24,7 @@ use crate::template::Parameter;
     "sudo privlink up stack.yaml --detach" => "return once it is ready; `privlink down` ends it",
     "sudo privlink up stack.yaml --parameter Port=8080 --parameter Env=test" => "set template parameters",
     "sudo privlink up provider.yaml consumer.yaml --parameter consumer:Port=8080" => "two stacks, joined by Export and Fn::ImportValue; a parameter of one of them",
+    "sudo privlink up stack.yaml --upstream 192.0.2.53" => "ask this server for names outside the VPCs, not those of /etc/resolv.conf",
     "sudo privlink up stack.yaml --run-user-data" => "run the instances' UserData scripts, as EC2 does",
 ))]
 pub(super) struct Up {
@@ -46,6 +48,9 @@ pub(super) struct Up {
     /// Run each instance's UserData script in its namespace, as root
     #[arg(long)]
     run_user_data: bool,
+    /// Servers to ask for names that no VPC answers, instead of this machine's (/etc/resolv.conf); or `none`: REFUSED
+    #[arg(long, value_name = "ADDR[:PORT]|none", value_parser = upstream)]
+    upstream: Vec<Upstream>,
     /// Return once it is ready, and keep running in the background
     #[arg(long)]
     detach: bool,
@@ -76,6 +81,35 @@ pub(super) struct FileArgs {
 enum Switch {
     On,
     Off,
+}
+
+/// A value of `--upstream`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Upstream {
+    None,
+    Server(SocketAddr),
+}
+
+fn upstream(text: &str) -> Result<Upstream, String> {
+    match text {
+        "none" => Ok(Upstream::None),
+        _ => daemon::parse_server(text).map(Upstream::Server),
+    }
+}
+
+/// All of them together.
+fn servers(given: &[Upstream]) -> Result<Servers> {
+    let server = |one: &Upstream| match one {
+        Upstream::Server(address) => Some(*address),
+        Upstream::None => None,
+    };
+    let addresses: Vec<_> = given.iter().filter_map(server).collect();
+    match given {
+        [] => Ok(Servers::Host),
+        [Upstream::None] => Ok(Servers::These(Vec::new())),
+        _ if addresses.len() == given.len() => Ok(Servers::These(addresses)),
+        _ => bail!("--upstream none stands alone: it says that nobody is asked"),
+    }
 }
 
 fn parameter(text: &str) -> Result<Parameter, String> {
@@ -147,6 +181,7 @@ impl Up {
             offload: self.offload == Switch::On,
             workers: self.workers.and_then(|n| NonZeroUsize::new(n.into())),
             run_user_data: self.run_user_data,
+            upstream: servers(&self.upstream)?,
         };
         let state_dir = spec.state_dir.clone();
         let custom = (state_dir != Path::new(super::DEFAULT_STATE_DIR)).then_some(&*state_dir);
@@ -259,6 +294,23 @@ fn hand_over(mut stdin: ChildStdin, spec: &Spec) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn upstream_is_this_machines_servers_or_those_given_or_none() {
+        let parsed = |texts: &[&str]| {
+            let given: Result<Vec<_>, _> = texts.iter().map(|text| upstream(text)).collect();
+            servers(&given.unwrap())
+        };
+        let address = |text: &str| text.parse().unwrap();
+        assert_eq!(parsed(&[]).unwrap(), Servers::Host);
+        assert_eq!(parsed(&["none"]).unwrap(), Servers::These(vec![]));
+        assert_eq!(
+            parsed(&["192.0.2.1", "192.0.2.2:5353"]).unwrap(),
+            Servers::These(vec![address("192.0.2.1:53"), address("192.0.2.2:5353")])
+        );
+        assert!(parsed(&["none", "192.0.2.1"]).is_err());
+        assert!(upstream("localhost").is_err());
+    }
 
     #[test]
     fn a_parameter_is_a_key_and_a_value_that_may_contain_both_signs() {

@@ -21,6 +21,7 @@ use super::change::{Registration, Verb};
 use super::describe::Fabric;
 use super::event_lines::EventLines;
 use super::live::Live;
+use super::names;
 use super::refusal::Refusal;
 use super::state_dir::StateDir;
 use super::view::{self, Plan};
@@ -43,6 +44,7 @@ const MAX_BODY: usize = 64 << 20;
 /// | `GET /v1/network-interfaces` | list of [`view::NetworkInterface`], with counters |
 /// | `GET /v1/flows` | list of [`view::Flow`], newest first |
 /// | `GET /v1/drops` | list of [`view::Drop`], most frequent first |
+/// | `GET /v1/resolvers` | list of [`view::Resolver`], with counters |
 /// | `GET /v1/events` | a [`view::Event`] per line; with `?follow=true` for ever |
 ///
 /// And what can be done, with the body that it takes:
@@ -54,6 +56,12 @@ const MAX_BODY: usize = 64 << 20;
 /// | `POST /v1/vpc-endpoints/accept`, `reject`, `delete` | [`view::VpcEndpointIds`] | list of [`view::VpcEndpoint`] |
 /// | `POST /v1/vpc-endpoint-services/start-private-dns-verification` | [`view::StartPrivateDnsVerification`] | [`view::VpcEndpointService`] |
 /// | `POST /v1/target-groups/register-targets`, `deregister-targets` | [`view::Targets`] | [`view::TargetGroup`] |
+///
+/// And what can be asked of a resolver, which changes nothing:
+///
+/// | path | body | answer |
+/// |---|---|---|
+/// | `POST /v1/dig` | [`view::DigQuestion`] | [`view::Dig`] |
 ///
 /// Anything else, and whatever is refused, is an error status with a [`view::Error`].
 pub fn router(live: Arc<Live>) -> Router {
@@ -102,6 +110,13 @@ pub fn router(live: Arc<Live>) -> Router {
             "/v1/drops",
             get(async |State(fabric): Source| Json(fabric.drops())),
         )
+        .route(
+            "/v1/resolvers",
+            get(async |State(asked): State<Asked>| {
+                Json(asked.0.names.resolvers(&asked.0.fabric()))
+            }),
+        )
+        .route("/v1/dig", post(dig))
         .route("/v1/events", get(tell_events))
         .route("/v1/apply", post(apply))
         .route("/v1/delete", post(delete))
@@ -165,6 +180,14 @@ async fn delete(
     asked
         .change(move |live| live.delete(&stack_names, dry_run))
         .await
+}
+
+async fn dig(
+    State(asked): State<Asked>,
+    body: Asking<view::DigQuestion>,
+) -> Result<Json<view::Dig>, Refusal> {
+    let question = understood(body)?;
+    names::dig(&asked.0, question).await.map(Json)
 }
 
 fn answer(verb: Verb) -> MethodRouter<Asked> {

@@ -256,7 +256,7 @@ impl Fabric {
     }
 
     /// The stack that a thing is part of, and the account that it belongs to.
-    fn stack_and_account(&self, id: impl Id) -> (String, String) {
+    pub fn stack_and_account(&self, id: impl Id) -> (String, String) {
         match self.state.owner_of(id) {
             Some(owner) => (
                 owner.stack().unwrap_or_default().to_owned(),

@@ -18,6 +18,7 @@ use super::describe::Fabric;
 use super::events::{self, Events, since_epoch};
 use super::links::{self, Link, Shape};
 use super::made::Made;
+use super::names::Names;
 use super::private_names;
 use super::refusal::Refusal;
 use super::resolv_conf;
@@ -37,6 +38,8 @@ pub struct Live {
     running: Mutex<Running>,
     /// What has happened to endpoints, targets and private DNS names.
     pub events: Arc<Events>,
+    /// Who answers for names, and asks for them.
+    pub names: Arc<Names>,
     /// When time alone will change something, since the UNIX epoch.
     pub deadline: watch::Sender<Option<Duration>>,
 }
@@ -71,6 +74,8 @@ pub struct Machine {
     pub ended: UnboundedSender<Ended>,
     /// When the daemon began.
     pub started: Instant,
+    /// What the operator should know of how it was started.
+    pub notes: Vec<String>,
 }
 
 impl Live {
@@ -80,6 +85,7 @@ impl Live {
         nothing: ControlState,
         dataplane: Arc<Dataplane>,
         clock: Clock,
+        names: Names,
     ) -> Self {
         let daemon = view::Daemon {
             version: env!("CARGO_PKG_VERSION").into(),
@@ -101,10 +107,10 @@ impl Live {
             created_namespaces: Vec::new(),
             trouble: Arc::default(),
         };
-        Self::with(fabric, Some(machine))
+        Self::with(fabric, names, Some(machine))
     }
 
-    fn with(fabric: Fabric, machine: Option<Machine>) -> Self {
+    fn with(fabric: Fabric, names: Names, machine: Option<Machine>) -> Self {
         Self {
             fabric: ArcSwap::from_pointee(fabric),
             running: Mutex::new(Running {
@@ -112,6 +118,7 @@ impl Live {
                 machine,
             }),
             events: Events::new(),
+            names: Arc::new(names),
             deadline: watch::Sender::new(None),
         }
     }
@@ -119,7 +126,8 @@ impl Live {
     /// One that nobody can change.
     #[cfg(test)]
     pub fn standing(fabric: Fabric) -> Self {
-        Self::with(fabric, None)
+        let names = Names::alone(Arc::clone(&fabric.dataplane), fabric.clock);
+        Self::with(fabric, names, None)
     }
 
     /// What runs at this moment; it stays as it is while the caller looks at it.
@@ -144,6 +152,7 @@ impl Live {
             let after = machine
                 .commit(&self.fabric, next.stacks, next.wanted.is_some())
                 .map_err(Refusal::Failed)?;
+            self.names.forget_vpcs_but_of(&after.state);
             if let Some(wanted) = next.wanted {
                 running.wanted = wanted;
             }
@@ -213,6 +222,7 @@ impl Machine {
         new.filter(|_| running.daemon.ready_after_ms > 0)
             .for_each(|trouble| tell(format_args!("warning: {trouble}")));
         next.notes.extend(troubles);
+        next.notes.extend(self.notes.iter().cloned());
         let next = Arc::new(next);
         next.dataplane.apply(compile(&next.state));
         fabric.store(Arc::clone(&next));

@@ -12,6 +12,7 @@ mod events;
 mod links;
 mod live;
 mod made;
+mod names;
 pub mod private_names;
 mod privileges;
 mod refusal;
@@ -40,6 +41,7 @@ use crate::template::{Diagnostics, MAX_BYTES, Parameter, Stacks};
 use stacks::Wanted;
 
 pub use made::prepare;
+pub use names::upstream::{Servers, parse_server};
 pub use run::run;
 pub use state_dir::StateDir;
 pub use stop::{Stopped, stop};
@@ -61,6 +63,8 @@ pub struct Spec {
     pub workers: Option<NonZeroUsize>,
     /// Run the instances' UserData?
     pub run_user_data: bool,
+    /// Who is asked for names that are in no zone.
+    pub upstream: Servers,
 }
 
 /// Templates, read, with what they are to be evaluated with.

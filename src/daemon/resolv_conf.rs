@@ -37,7 +37,7 @@ pub struct Place {
     pub no_directory: bool,
 }
 
-/// Those of all instances.
+/// Those of all instances whose VPC has a resolver.
 pub fn of(state: &ControlState) -> Vec<ResolvConf> {
     // Without it a later daemon takes it for a leftover of an earlier run, which it will be.
     let boot_id = boot_id().unwrap_or_default();
@@ -47,7 +47,7 @@ pub fn of(state: &ControlState) -> Vec<ResolvConf> {
     );
     let search = search_domain(state.owner().region());
     let file = |instance: &Instance| {
-        let nameserver = nameserver(state.vpc(&instance.vpc_id)?);
+        let nameserver = nameserver(state.vpc(&instance.vpc_id)?)?;
         Some(ResolvConf {
             namespace: instance.namespace.clone(),
             text: format!("{mark}nameserver {nameserver}\nsearch {search}\n"),
@@ -93,9 +93,10 @@ impl ResolvConf {
     }
 }
 
-/// The resolver's address in a VPC: the base of its range plus two.
-fn nameserver(vpc: &Vpc) -> Ipv4Addr {
-    Ipv4Addr::from(u32::from(vpc.cidr_block.network()) + 2)
+/// The resolver's address in a VPC with DNS support: the base of its range plus two.
+pub fn nameserver(vpc: &Vpc) -> Option<Ipv4Addr> {
+    let base = u32::from(vpc.cidr_block.network());
+    vpc.enable_dns_support.then(|| Ipv4Addr::from(base + 2))
 }
 
 fn search_domain(region: &str) -> String {

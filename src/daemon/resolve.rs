@@ -8,7 +8,8 @@ use super::refusal::Refusal;
 use super::view;
 use crate::control::id::{Id, InstanceId, TargetGroupId, VpcEndpointId, VpcEndpointServiceId};
 use crate::control::{
-    ControlState, Owner, TargetGroup, TargetType, VpcEndpoint, VpcEndpointService, command,
+    ControlState, Instance, Owner, TargetGroup, TargetType, VpcEndpoint, VpcEndpointService,
+    command,
 };
 use crate::template::nearest;
 
@@ -85,6 +86,16 @@ pub fn target_group<'a>(state: &'a ControlState, name: &str) -> Result<&'a Targe
     find::<TargetGroupId, _>(name, candidates.collect(), "privlink targets list")
 }
 
+/// The instance that `name` means.
+pub fn instance<'a>(state: &'a ControlState, name: &str) -> Result<&'a Instance, Refusal> {
+    let candidates = state.instances().map(|instance| {
+        let id = instance.instance_id;
+        let names = vec![id.to_string()];
+        Candidate::new(state, id, &instance.client_token, names, instance)
+    });
+    find::<InstanceId, _>(name, candidates.collect(), "privlink show interfaces")
+}
+
 /// Targets as the control plane wants them: instances by their ids.
 pub fn targets(
     state: &ControlState,
@@ -93,7 +104,7 @@ pub fn targets(
 ) -> Result<Vec<command::TargetDescription>, Refusal> {
     let target = |asked: &view::TargetDescription| {
         let id = match group.target_type {
-            TargetType::Instance => instance(state, group, &asked.id)?.to_string(),
+            TargetType::Instance => own_instance(state, group, &asked.id)?.to_string(),
             TargetType::Ip => asked.id.clone(),
         };
         Ok(command::TargetDescription {
@@ -118,7 +129,11 @@ pub fn unknown_stack<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Re
 }
 
 /// An instance of the group's own account: another's cannot be its target, whatever it is called.
-fn instance(state: &ControlState, group: &TargetGroup, name: &str) -> Result<InstanceId, Refusal> {
+fn own_instance(
+    state: &ControlState,
+    group: &TargetGroup,
+    name: &str,
+) -> Result<InstanceId, Refusal> {
     let own = account(state, group.id);
     let candidates = state.instances().map(|instance| {
         let id = instance.instance_id;

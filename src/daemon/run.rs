@@ -13,13 +13,15 @@ use super::events::since_epoch;
 use super::links::Shape;
 use super::live::{Live, Machine, Next};
 use super::made::Made;
+use super::names::Names;
+use super::names::upstream::Upstream;
 use super::refusal::Refusal;
 use super::signals::{Signals, Wish};
 use super::stacks::Wanted;
 use super::user_data::{self, Ended};
 use super::{Spec, api, view};
 use crate::control::ControlState;
-use crate::dataplane::{Dataplane, Settings};
+use crate::dataplane::{Dataplane, Event, Settings};
 use crate::io::{Clock, IoEvent, Offload, WorkerOptions, Workers};
 
 /// How many flows may live at once; each takes less than 300 bytes, when it comes. A single interface gets half of them at most:
@@ -109,6 +111,7 @@ impl Prepared {
 
     fn daemon(self, spec: &Spec, made: Made, started: Instant) -> (Daemon, Next) {
         let (ended, scripts_ended) = mpsc::unbounded_channel();
+        let upstream = Upstream::new(&spec.upstream);
         let machine = Machine {
             made,
             workers: self.workers,
@@ -122,9 +125,13 @@ impl Prepared {
             run_user_data: spec.run_user_data,
             ended,
             started,
+            notes: upstream.note().into_iter().collect(),
         };
         let nothing = ControlState::new(self.first.stacks.state.owner().clone());
-        let live = Live::new(machine, nothing, self.dataplane, self.clock);
+        let waker = machine.workers.waker();
+        let dataplane = Arc::clone(&self.dataplane);
+        let names = Names::new(upstream, dataplane, self.clock, move || waker.wake());
+        let live = Live::new(machine, nothing, self.dataplane, self.clock, names);
         let daemon = Daemon {
             live: Arc::new(live),
             listener: self.listener,
@@ -179,11 +186,19 @@ impl Daemon {
                         self.live.deadline.send_replace(None);
                     }
                 }
-                Some(event) = self.happened.recv() => self.live.notice(&event),
+                Some(event) = self.happened.recv() => hear(&live, event),
                 Some(ended) = self.scripts_ended.recv() => user_data::report(&ended),
                 result = &mut server => return Err(anyhow!("the control socket ended: {result:?}")),
             }
         }
+    }
+}
+
+/// The data plane asks for something, or something has happened underneath.
+fn hear(live: &Live, event: IoEvent) {
+    match event {
+        IoEvent::Core(Event::Ask { id, view, ask }) => live.names.ask(id, view, ask),
+        event => live.notice(&event),
     }
 }
 

@@ -3,10 +3,12 @@
 //! Invariant: a field that is here once keeps its name and meaning; new ones may come beside it.
 
 mod changes;
+mod names;
 
 use serde::{Deserialize, Serialize};
 
 pub use changes::*;
+pub use names::*;
 
 /// `GET /v1/daemon`: who answers.
 #[derive(Clone, Debug, Serialize, Deserialize)]

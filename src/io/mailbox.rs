@@ -58,15 +58,16 @@ impl Mailbox {
         })
     }
 
-    /// Leaves a message and wakes the worker; without a worker the message is dropped.
-    pub(super) fn post(&self, message: Message) {
+    /// Leaves a message and wakes the worker; without a worker the message is dropped. Was there one?
+    pub(super) fn post(&self, message: Message) -> bool {
         match &mut *self.messages.lock() {
             Some(messages) => messages.push(message),
-            None => return,
+            None => return false,
         }
         self.waiting.store(true, Ordering::Release);
         // It fails only when the counter is full: then the bell is ringing already.
         let _ = rustix::io::write(&self.bell, &1u64.to_ne_bytes());
+        true
     }
 
     /// Every message so far, oldest first.

@@ -34,4 +34,4 @@ pub use etc_netns::Standing;
 pub use event::IoEvent;
 pub use netns::{NETNS_DIR, Namespace, NamespaceId, Removal};
 pub use tun::{LINK_NAME, Offload, TX_QUEUE_LEN, Tun, TunSpec};
-pub use workers::{WorkerOptions, Workers};
+pub use workers::{Waker, WorkerOptions, Workers};

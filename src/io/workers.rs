@@ -38,6 +38,10 @@ pub struct Workers {
     threads: Vec<JoinHandle<()>>,
 }
 
+/// Wakes a worker, from any thread; after the last one has ended, nobody.
+#[derive(Clone, Debug)]
+pub struct Waker(Arc<Shared>);
+
 /// Which worker reads which TUN.
 #[derive(Debug)]
 struct Readers {
@@ -116,6 +120,11 @@ impl Workers {
         }
     }
 
+    /// Wakes one of them, whoever changes them meanwhile.
+    pub fn waker(&self) -> Waker {
+        Waker(Arc::clone(&self.shared))
+    }
+
     /// Ends the threads and waits for them.
     pub fn stop(self) {
         drop(self);
@@ -136,6 +145,15 @@ impl Workers {
             })?;
         self.threads.push(thread);
         Ok(())
+    }
+}
+
+impl Waker {
+    /// Has one worker look at its deadlines: call it after `Dataplane::handle_resolved`.
+    pub fn wake(&self) {
+        let mut mailboxes = self.0.mailboxes.iter();
+        // Posted to the first that has a worker.
+        let _ = mailboxes.any(|mailbox| mailbox.post(Message::Wake));
     }
 }
 

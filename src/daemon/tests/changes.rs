@@ -8,6 +8,7 @@ use crate::daemon::change::Verb;
 use crate::daemon::links::Shape;
 use crate::daemon::live::{Machine, Next};
 use crate::daemon::made::Made;
+use crate::daemon::names::Names;
 use crate::daemon::stacks::Wanted;
 use crate::io::{Offload, WorkerOptions, Workers};
 
@@ -83,6 +84,7 @@ impl Site {
             run_user_data: false,
             ended: tokio::sync::mpsc::unbounded_channel().0,
             started: std::time::Instant::now(),
+            notes: Vec::new(),
         };
         let files = [("consumer.yaml", CONSUMER), ("provider.yaml", PROVIDER)];
         let files = files.map(|(name, text)| TemplateFile {
@@ -96,7 +98,8 @@ impl Site {
         };
         let (wanted, stacks) = Wanted::default().with(&templates, None).unwrap();
         let nothing = ControlState::new(stacks.state.owner().clone());
-        let live = Live::new(machine, nothing, dataplane, clock);
+        let names = Names::alone(Arc::clone(&dataplane), clock);
+        let live = Live::new(machine, nothing, dataplane, clock, names);
         let next = Next {
             wanted: Some(wanted),
             stacks,

@@ -1,0 +1,249 @@
+//! What is in none of a view's zones: asked of the servers upstream, by hickory-resolver.
+//!
+//! Invariants: each view has a resolver, and so a cache, of its own: nobody learns from a TTL what another VPC has asked for. No
+//! more than [`IN_FLIGHT`] questions are under way, and none takes longer than [`PATIENCE`]. Names are asked for as they are:
+//! search lists and the hosts file are not this machine's to add.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{
+    ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
+};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::{DnsError, NetError, NoRecords};
+use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::proto::rr::{Record, RecordType};
+use hickory_resolver::system_conf::read_system_conf;
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
+
+use crate::dataplane::config::View;
+use crate::dataplane::dns::{self, Ask};
+
+/// How many questions may be under way; one more fails at once, so that nothing piles up behind a slow server.
+const IN_FLIGHT: usize = 256;
+/// How long a server may take, and how often all of them are asked.
+const TIMEOUT: Duration = Duration::from_secs(2);
+const ATTEMPTS: usize = 2;
+/// How long a question may take: as long as the data plane waits.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How many answers a view's cache holds: a message has at most 64 KiB, nearly all have less than one.
+const CACHED: u64 = 4096;
+/// The longest that an absence is remembered (RFC 2308, section 5: one to three hours).
+const LONGEST_NEGATIVE: Duration = Duration::from_secs(3 * 60 * 60);
+
+/// Which servers are upstream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Servers {
+    /// Those of this machine's `/etc/resolv.conf`.
+    Host,
+    /// These; none if there are none.
+    These(Vec<SocketAddr>),
+}
+
+/// Who is asked what the views' zones do not say.
+pub struct Upstream {
+    /// `None`: nobody.
+    config: Option<ResolverConfig>,
+    /// Why nobody, where somebody was to be.
+    missing: Option<String>,
+    resolvers: Mutex<HashMap<View, TokioResolver>>,
+    under_way: Semaphore,
+}
+
+impl Upstream {
+    /// Asks these servers; those of the machine are read now, and never again.
+    pub fn new(servers: &Servers) -> Self {
+        let (config, missing) = match servers {
+            Servers::These(addresses) => (config_of(addresses), None),
+            Servers::Host => match hosts_config() {
+                Ok(config) => (Some(config), None),
+                Err(error) => (None, Some(format!("{error:#}"))),
+            },
+        };
+        Self {
+            config,
+            missing,
+            resolvers: Mutex::default(),
+            under_way: Semaphore::new(IN_FLIGHT),
+        }
+    }
+
+    /// What the operator should know: that names which no VPC answers have no answer at all, against expectation.
+    pub fn note(&self) -> Option<String> {
+        let missing = self.missing.as_ref()?;
+        Some(format!(
+            "no server is upstream ({missing}): names that are in no zone are REFUSED; --upstream names one"
+        ))
+    }
+
+    /// Where it asks, as people write it.
+    pub fn servers(&self) -> Vec<String> {
+        let servers = self.config.iter().flat_map(|config| config.name_servers());
+        servers.map(address_of).collect()
+    }
+
+    /// Asks for `view`.
+    pub async fn lookup(&self, view: View, ask: &Ask) -> dns::Upstream {
+        let Some(resolver) = self.resolver(view) else {
+            return dns::Upstream::Failed(ResponseCode::Refused);
+        };
+        let Ok(_permit) = self.under_way.try_acquire() else {
+            tracing::debug!(name = %ask.name, "too many questions are under way upstream");
+            return dns::Upstream::Failed(ResponseCode::ServFail);
+        };
+        match tokio::time::timeout(PATIENCE, asked(&resolver, ask)).await {
+            Ok(said) => said,
+            Err(_) => dns::Upstream::Failed(ResponseCode::ServFail),
+        }
+    }
+
+    /// Forgets what was asked in views that are gone.
+    pub fn retain(&self, stays: impl Fn(View) -> bool) {
+        self.resolvers.lock().retain(|view, _| stays(*view));
+    }
+
+    fn resolver(&self, view: View) -> Option<TokioResolver> {
+        let config = self.config.as_ref()?;
+        let mut resolvers = self.resolvers.lock();
+        if let Some(known) = resolvers.get(&view) {
+            return Some(known.clone());
+        }
+        let provider = TokioRuntimeProvider::default();
+        let made = TokioResolver::builder_with_config(config.clone(), provider)
+            .with_options(options())
+            .build();
+        match made {
+            Ok(made) => {
+                resolvers.insert(view, made.clone());
+                Some(made)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "no resolver for a view");
+                None
+            }
+        }
+    }
+}
+
+async fn asked(resolver: &TokioResolver, ask: &Ask) -> dns::Upstream {
+    let Ask { name, record_type } = ask;
+    let mut name = name.clone();
+    // Else the domains of a search list would be tried.
+    name.set_fqdn(true);
+    match resolver.lookup(name.clone(), *record_type).await {
+        Ok(found) if found.answers().is_empty() => dns::Upstream::Nothing {
+            code: ResponseCode::NoError,
+            soa: found.authorities().iter().find(is_soa).cloned(),
+        },
+        Ok(found) => dns::Upstream::Records(found.answers().to_vec()),
+        // The end of a chain of CNAMEs is missing, and the error does not tell the chain. Its target may be in the view's zones.
+        Err(NetError::Dns(DnsError::NoRecordsFound(missing)))
+            if *missing.query.name() != name && *record_type != RecordType::CNAME =>
+        {
+            match resolver.lookup(name, RecordType::CNAME).await {
+                Ok(alias) => dns::Upstream::Records(alias.answers().to_vec()),
+                Err(error) => failed(ask, error),
+            }
+        }
+        Err(error) => failed(ask, error),
+    }
+}
+
+fn is_soa(record: &&Record) -> bool {
+    record.record_type() == RecordType::SOA
+}
+
+fn failed(ask: &Ask, error: NetError) -> dns::Upstream {
+    match error {
+        NetError::Dns(DnsError::NoRecordsFound(missing)) => nothing(missing),
+        NetError::Dns(DnsError::ResponseCode(ResponseCode::Refused)) => {
+            dns::Upstream::Failed(ResponseCode::Refused)
+        }
+        error => {
+            tracing::debug!(name = %ask.name, record_type = %ask.record_type, %error, "upstream");
+            dns::Upstream::Failed(ResponseCode::ServFail)
+        }
+    }
+}
+
+fn nothing(missing: NoRecords) -> dns::Upstream {
+    let ttl = missing.negative_ttl;
+    dns::Upstream::Nothing {
+        code: missing.response_code,
+        soa: missing.soa.map(|soa| {
+            let mut soa = soa.into_record_of_rdata();
+            // RFC 2308, section 5: the lesser of the SOA's own and its MINIMUM; what is left of it.
+            soa.ttl = ttl.unwrap_or(soa.ttl);
+            soa
+        }),
+    }
+}
+
+fn hosts_config() -> Result<ResolverConfig> {
+    let (config, _) = read_system_conf().context("cannot use /etc/resolv.conf")?;
+    let servers = config.name_servers().to_vec();
+    Ok(ResolverConfig::from_name_servers(servers))
+}
+
+fn config_of(addresses: &[SocketAddr]) -> Option<ResolverConfig> {
+    let servers: Vec<_> = addresses.iter().map(server).collect();
+    (!servers.is_empty()).then(|| ResolverConfig::from_name_servers(servers))
+}
+
+fn server(address: &SocketAddr) -> NameServerConfig {
+    let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()];
+    let connections = connections.map(|mut connection| {
+        connection.port = address.port();
+        connection
+    });
+    NameServerConfig::new(address.ip(), true, connections.into())
+}
+
+/// `192.0.2.1`, or with its port where that is not 53.
+fn address_of(server: &NameServerConfig) -> String {
+    match server.connections.first().map(|connection| connection.port) {
+        None | Some(53) => server.ip.to_string(),
+        Some(port) => SocketAddr::new(server.ip, port).to_string(),
+    }
+}
+
+fn options() -> ResolverOpts {
+    let mut options = ResolverOpts::default();
+    options.timeout = TIMEOUT;
+    // It counts the further ones.
+    options.attempts = ATTEMPTS - 1;
+    options.edns0 = true;
+    options.preserve_intermediates = true;
+    options.use_hosts_file = ResolveHosts::Never;
+    options.cache_size = CACHED;
+    options.negative_max_ttl = Some(LONGEST_NEGATIVE);
+    options.max_active_requests = IN_FLIGHT;
+    options
+}
+
+/// A server as `--upstream` names it: an address, and a port if it is not 53.
+pub fn parse_server(text: &str) -> Result<SocketAddr, String> {
+    let wrong = || {
+        format!("`{text}` is not ADDRESS or ADDRESS:PORT, as in 192.0.2.53 or [2001:db8::53]:5353")
+    };
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return match address.port() {
+            0 => Err(wrong()),
+            _ => Ok(address),
+        };
+    }
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    let address: IpAddr = bare.unwrap_or(text).parse().map_err(|_| wrong())?;
+    Ok(SocketAddr::new(address, 53))
+}
+
+#[cfg(test)]
+mod tests;
