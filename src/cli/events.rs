@@ -1,4 +1,4 @@
-//! `privlink events`: what happens to endpoints, targets and private DNS names, as JSON lines.
+//! `privlink events`: what happens to endpoints, targets and names, as JSON lines.
 
 use std::io::{ErrorKind, Write};
 use std::ops::ControlFlow;
@@ -10,13 +10,14 @@ use clap::Args;
 use super::{Global, client, examples};
 use crate::daemon::StateDir;
 
-/// Print what has happened to endpoints, targets and private DNS names, one JSON object per line
+/// Print what has happened to endpoints, targets and names, one JSON object per line
 #[derive(Args)]
 #[command(after_help = examples!(
     "sudo privlink events" => "what is remembered, oldest first",
     "sudo privlink events --follow" => "that, and what comes, until the daemon ends; exit code 1 if it was killed",
     "sudo privlink events --follow | jq --unbuffered -r 'select(.VpcEndpointState == \"pendingAcceptance\").VpcEndpointId'" => "endpoints that wait to be accepted",
     "sudo privlink events --follow | jq -c 'select(.Event == \"TargetHealth\") | [.Id, .State, .Reason]'" => "targets that come and go",
+    "sudo privlink events --follow | jq -c 'select(.Event == \"ResourceName\") | [.DomainName, .Addresses, .Reason]'" => "where resources that are domain names lead",
 ))]
 pub(super) struct Events {
     /// Go on with what comes

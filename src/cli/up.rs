@@ -14,7 +14,7 @@ use clap::{Args, ValueEnum};
 use super::topology::{self, Stop};
 use super::{Global, OutputFormat, examples, output};
 use crate::daemon::view::{self, Topology};
-use crate::daemon::{self, Report, Servers, Spec, StateDir, TemplateFile, Templates};
+use crate::daemon::{self, Destination, Report, Servers, Spec, StateDir, TemplateFile, Templates};
 use crate::template::Parameter;
 
 /// Run templates: make their instances' namespaces and interfaces, and forward packets until stopped
@@ -51,6 +51,9 @@ pub(super) struct Up {
     /// Servers to ask for names that no VPC answers, instead of this machine's (/etc/resolv.conf); or `none`: REFUSED
     #[arg(long, value_name = "ADDR[:PORT]|none", value_parser = upstream)]
     upstream: Vec<Upstream>,
+    /// Append each query that a VPC's resolver has answered, as a line of JSON; `-`: to standard output
+    #[arg(long, value_name = "FILE|-")]
+    query_log: Option<PathBuf>,
     /// Return once it is ready, and keep running in the background
     #[arg(long)]
     detach: bool,
@@ -170,6 +173,20 @@ impl FileArgs {
 }
 
 impl Up {
+    fn query_log(&self) -> Result<Option<Destination>> {
+        let Some(path) = &self.query_log else {
+            return Ok(None);
+        };
+        if path.as_os_str() != "-" {
+            let path = std::path::absolute(path)?;
+            return Ok(Some(Destination::File(path)));
+        }
+        if self.detach {
+            bail!("--query-log - needs a standard output, which --detach has not: name a file");
+        }
+        Ok(Some(Destination::Stdout))
+    }
+
     pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
         let templates = self.templates.read()?;
         let dir = StateDir::new(&global.state_dir)?;
@@ -182,6 +199,7 @@ impl Up {
             workers: self.workers.and_then(|n| NonZeroUsize::new(n.into())),
             run_user_data: self.run_user_data,
             upstream: servers(&self.upstream)?,
+            query_log: self.query_log()?,
         };
         let state_dir = spec.state_dir.clone();
         let custom = (state_dir != Path::new(super::DEFAULT_STATE_DIR)).then_some(&*state_dir);

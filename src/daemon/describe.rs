@@ -3,6 +3,7 @@
 //! Invariant: nothing is changed here; an index that control no longer knows is left out.
 
 mod load_balancing;
+mod notice;
 mod vpc_endpoint;
 
 use std::collections::HashMap;
@@ -11,12 +12,11 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::tell::tell;
 use super::view;
 use crate::control::id::{Id, SubnetId, VpcId};
 use crate::control::{Attachment, ControlState, Instance, NetworkInterface};
-use crate::dataplane::{Dataplane, DropReason, EniCounters, EniIdx, Event, FlowView, SideView};
-use crate::io::{Clock, IoEvent};
+use crate::dataplane::{Dataplane, DropReason, EniCounters, EniIdx, FlowView, SideView};
+use crate::io::Clock;
 use crate::net::{FiveTuple, Protocol};
 
 /// All that answers need: what stands, and what passes. A change of the topology makes another one.
@@ -119,64 +119,6 @@ impl Fabric {
             .collect();
         drops.sort_by_key(|drop| std::cmp::Reverse(drop.packets));
         drops
-    }
-
-    /// Remembers what became of interfaces, and tells the operator.
-    pub fn notice(&self, event: &IoEvent) {
-        match event {
-            IoEvent::LinkGone {
-                eni,
-                namespace,
-                error,
-            } => {
-                let owner = self.label(*eni);
-                tracing::debug!(owner, namespace, %error, "link gone");
-                tell(format_args!(
-                    "warning: {owner}'s link in namespace {namespace} is gone; packets to it are dropped"
-                ));
-                self.trouble.lock().insert(*eni, "link deleted".into());
-            }
-            IoEvent::NamespaceGone { namespace, enis } => {
-                let owners: Vec<_> = enis.iter().map(|eni| self.label(*eni)).collect();
-                tell(format_args!(
-                    "warning: namespace {namespace} of {} is gone; packets to it are dropped",
-                    owners.join(", ")
-                ));
-                let mut trouble = self.trouble.lock();
-                trouble.extend(enis.iter().map(|eni| (*eni, "namespace deleted".into())));
-            }
-            IoEvent::SplitFallback { kind } => tell(format_args!(
-                "warning: this kernel refuses {kind:?} super-packets; they are cut in software now, which is slower"
-            )),
-            IoEvent::Core(Event::TargetHealth(view)) => {
-                let group = self.state.target_groups();
-                let group = group
-                    .into_iter()
-                    .find(|group| group.idx == view.target_group);
-                tracing::info!(
-                    target_group = group.map(|group| group.client_token.as_str()),
-                    target = %view.address,
-                    port = view.port,
-                    node = view.node.map(|(node, _)| self.label(node)),
-                    state = view.health.state(),
-                    reason = view.health.reason(),
-                    description = view.health.description(),
-                    "target health"
-                );
-            }
-            IoEvent::Core(Event::ResourceName { resource, outcome }) => {
-                tracing::info!(?resource, ?outcome, "resource name");
-            }
-            IoEvent::Core(Event::Query(query)) => tracing::info!(?query, "query"),
-            IoEvent::Core(Event::Ask { id, view, ask }) => {
-                tracing::debug!(?id, ?view, ?ask, "upstream is asked");
-            }
-            IoEvent::WorkerFailed { worker, reason } => {
-                tell(format_args!(
-                    "warning: worker {worker} has failed, its interfaces are silent: {reason}"
-                ));
-            }
-        }
     }
 
     fn instances(&self) -> Vec<view::Instance> {

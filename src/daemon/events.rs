@@ -6,14 +6,20 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use hickory_proto::op::ResponseCode;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::view::{Connection, Event, Happening, PrivateDnsNameChange, TargetHealthChange};
+use super::describe::Fabric;
+use super::names::status;
+use super::view::{
+    Connection, Event, Happening, PrivateDnsNameChange, ResourceNameChange, TargetHealthChange,
+};
 use crate::control::{
     ConnectionEvent, ConnectionEventKind, ControlState, PrivateDnsNameEvent, State,
 };
-use crate::dataplane::TargetHealthView;
+use crate::dataplane::config::ResourceIdx;
+use crate::dataplane::{NameFailure, ResourceNameOutcome, TargetHealthView};
 
 /// How many events are remembered.
 const REMEMBERED: usize = 1024;
@@ -110,11 +116,16 @@ impl Reader {
     }
 }
 
-/// The oldest of targets' health, of which there may be many, or else the oldest of all: whoever answers requests for endpoints
+/// The oldest of targets' health or resources' names, of which there may be many, or else the oldest of all: whoever answers requests for endpoints
 /// can begin later than those.
 fn forget_one(newest: &mut VecDeque<Event>) {
-    let is_health = |event: &Event| matches!(event.what, Happening::TargetHealth(_));
-    let oldest = newest.iter().position(is_health).unwrap_or(0);
+    let is_one_of_many = |event: &Event| {
+        matches!(
+            event.what,
+            Happening::TargetHealth(_) | Happening::ResourceName(_)
+        )
+    };
+    let oldest = newest.iter().position(is_one_of_many).unwrap_or(0);
     newest.remove(oldest);
 }
 
@@ -193,6 +204,43 @@ pub fn target_health(state: &ControlState, found: &TargetHealthView) -> Option<H
     }))
 }
 
+/// What has come of looking up a resource's domain name; `None`: the resource is gone.
+pub fn resource_name(
+    fabric: &Fabric,
+    resource: ResourceIdx,
+    outcome: &ResourceNameOutcome,
+) -> Option<ResourceNameChange> {
+    let names = fabric.dataplane.resource_names();
+    let known = names.into_iter().find(|name| name.resource == resource)?;
+    let mut configurations = fabric.state.resource_configurations();
+    let configuration = configurations.find(|configuration| configuration.idx == resource)?;
+    let (stack, _) = fabric.stack_and_account(configuration.id);
+    let (addresses, reason) = match outcome {
+        ResourceNameOutcome::Resolved(addresses) => (addresses, None),
+        ResourceNameOutcome::Failed(failure) => (&known.addresses, Some(why(failure))),
+    };
+    Some(ResourceNameChange {
+        stack,
+        logical_id: configuration.client_token.clone(),
+        resource_configuration_arn: configuration.arn.clone(),
+        domain_name: known.name.to_string(),
+        addresses: addresses.iter().map(ToString::to_string).collect(),
+        reason,
+    })
+}
+
+fn why(failure: &NameFailure) -> String {
+    match failure {
+        NameFailure::Response(ResponseCode::NoError) => "the name has no address".to_owned(),
+        NameFailure::Response(code) => status(*code),
+        NameFailure::NotAllowed(addresses) => {
+            let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+            let addresses = addresses.join(", ");
+            format!("outside of what the resource gateway's VPC may reach: {addresses}")
+        }
+    }
+}
+
 /// The time of day, since the UNIX epoch.
 pub fn since_epoch() -> Duration {
     SystemTime::now()
@@ -201,7 +249,7 @@ pub fn since_epoch() -> Duration {
 }
 
 /// `2026-11-22T15:30:00.123Z`. The date as in "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`.
-fn timestamp(since_epoch: Duration) -> String {
+pub fn timestamp(since_epoch: Duration) -> String {
     let seconds = since_epoch.as_secs();
     let (days, of_day) = (seconds / 86_400 + 719_468, seconds % 86_400);
     let (era, of_era) = (days / 146_097, days % 146_097);

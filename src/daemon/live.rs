@@ -25,7 +25,7 @@ use super::resolv_conf;
 use super::stacks::Wanted;
 use super::tell::tell;
 use super::user_data::{self, Ended, UserData};
-use super::view;
+use super::view::{self, Happening};
 use crate::control::{ControlState, Instance, compile};
 use crate::dataplane::{Dataplane, EniIdx, Event};
 use crate::io::{Clock, IoEvent, Namespace, Workers};
@@ -170,10 +170,16 @@ impl Live {
     pub fn notice(&self, event: &IoEvent) {
         let fabric = self.fabric();
         fabric.notice(event);
-        if let IoEvent::Core(Event::TargetHealth(found)) = event {
-            self.events
-                .tell(events::target_health(&fabric.state, found));
-        }
+        let happened = match event {
+            IoEvent::Core(Event::TargetHealth(found)) => {
+                events::target_health(&fabric.state, found)
+            }
+            IoEvent::Core(Event::ResourceName { resource, outcome }) => {
+                events::resource_name(&fabric, *resource, outcome).map(Happening::ResourceName)
+            }
+            _ => None,
+        };
+        self.events.tell(happened);
     }
 
     /// Nothing is changed or forwarded from now on; what is left to be undone.

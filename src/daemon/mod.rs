@@ -41,6 +41,7 @@ use crate::template::{Diagnostics, MAX_BYTES, Parameter, Stacks};
 use stacks::Wanted;
 
 pub use made::prepare;
+pub use names::query_log::Destination;
 pub use names::upstream::{Servers, parse_server};
 pub use run::run;
 pub use state_dir::StateDir;
@@ -65,6 +66,8 @@ pub struct Spec {
     pub run_user_data: bool,
     /// Who is asked for names that are in no zone.
     pub upstream: Servers,
+    /// Where each query that a resolver has answered is written.
+    pub query_log: Option<Destination>,
 }
 
 /// Templates, read, with what they are to be evaluated with.

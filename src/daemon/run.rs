@@ -14,6 +14,7 @@ use super::links::Shape;
 use super::live::{Live, Machine, Next};
 use super::made::Made;
 use super::names::Names;
+use super::names::query_log::QueryLog;
 use super::names::upstream::Upstream;
 use super::refusal::Refusal;
 use super::signals::{Signals, Wish};
@@ -69,6 +70,7 @@ struct Prepared {
     clock: Clock,
     workers: Workers,
     happened: UnboundedReceiver<IoEvent>,
+    query_log: Option<QueryLog>,
 }
 
 /// What goes on beside the packets.
@@ -77,6 +79,7 @@ struct Daemon {
     listener: UnixListener,
     happened: UnboundedReceiver<IoEvent>,
     scripts_ended: UnboundedReceiver<Ended>,
+    query_log: Option<QueryLog>,
 }
 
 impl Prepared {
@@ -85,6 +88,7 @@ impl Prepared {
         let (wanted, stacks) = Wanted::default()
             .with(templates, None)
             .map_err(|errors| anyhow!("{}\n{errors}", templates.count(&errors)))?;
+        let query_log = spec.query_log.as_ref().map(QueryLog::open).transpose()?;
         made.create_cgroup()?;
         let listener = api::listen(made.dir())?;
         let clock = Clock::start();
@@ -106,6 +110,7 @@ impl Prepared {
             clock,
             workers,
             happened,
+            query_log,
         })
     }
 
@@ -137,6 +142,7 @@ impl Prepared {
             listener: self.listener,
             happened: self.happened,
             scripts_ended,
+            query_log: self.query_log,
         };
         (daemon, self.first)
     }
@@ -186,7 +192,7 @@ impl Daemon {
                         self.live.deadline.send_replace(None);
                     }
                 }
-                Some(event) = self.happened.recv() => hear(&live, event),
+                Some(event) = self.happened.recv() => hear(&live, &mut self.query_log, event),
                 Some(ended) = self.scripts_ended.recv() => user_data::report(&ended),
                 result = &mut server => return Err(anyhow!("the control socket ended: {result:?}")),
             }
@@ -195,8 +201,13 @@ impl Daemon {
 }
 
 /// The data plane asks for something, or something has happened underneath.
-fn hear(live: &Live, event: IoEvent) {
+fn hear(live: &Live, query_log: &mut Option<QueryLog>, event: IoEvent) {
     match event {
+        IoEvent::Core(Event::Query(query)) => {
+            if let Some(log) = query_log {
+                log.write(&live.fabric(), &query);
+            }
+        }
         IoEvent::Core(Event::Ask { id, view, ask }) => live.names.ask(id, view, ask),
         event => live.notice(&event),
     }
@@ -228,6 +239,6 @@ fn settings(spec: &Spec) -> Settings {
         seed: RandomState::new().build_hasher().finish(),
         mtu: spec.mtu,
         max_flows: MAX_FLOWS,
-        query_log: false,
+        query_log: spec.query_log.is_some(),
     }
 }

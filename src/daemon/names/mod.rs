@@ -3,6 +3,7 @@
 //! Invariant: nobody waits here but who has asked. A question of the data plane is a task of its own, which tells it when it is over.
 
 mod dig;
+pub mod query_log;
 mod resolvers;
 pub mod upstream;
 
@@ -17,7 +18,7 @@ use crate::dataplane::{AskId, Dataplane};
 use crate::io::Clock;
 use upstream::Upstream;
 
-pub use dig::dig;
+pub use dig::{dig, status};
 
 /// How long somebody waits who asks by himself, over all of a chain of CNAMEs.
 const PATIENCE: Duration = Duration::from_secs(8);

@@ -198,12 +198,32 @@ pub enum Happening {
     TargetHealth(TargetHealthChange),
     /// Beyond AWS: the state of a service's private DNS name has changed.
     PrivateDnsName(PrivateDnsNameChange),
+    /// Beyond AWS: what is known of where a resource's domain name leads has changed.
+    ResourceName(ResourceNameChange),
     /// The reader was too slow, and these are forgotten.
     #[serde(rename_all = "PascalCase")]
     Missed {
         /// How many.
         count: u64,
     },
+}
+
+/// Where a resource's domain name leads now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ResourceNameChange {
+    /// The provider's stack.
+    pub stack: String,
+    /// The resource configuration's name in the template.
+    pub logical_id: String,
+    /// Its ARN.
+    pub resource_configuration_arn: String,
+    /// The name.
+    pub domain_name: String,
+    /// Where new flows go; where they went before, if it could not be resolved.
+    pub addresses: Vec<String>,
+    /// Why it could not be resolved.
+    pub reason: Option<String>,
 }
 
 /// What a node has found of a target.
