@@ -51,6 +51,9 @@ pub(super) struct Up {
     /// Servers to ask for names that no VPC answers, instead of this machine's (/etc/resolv.conf); or `none`: REFUSED
     #[arg(long, value_name = "ADDR[:PORT]|none", value_parser = upstream)]
     upstream: Vec<Upstream>,
+    /// Answer everybody who asks there, by UDP and TCP, for endpoints' own names, and for no others
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    public_dns: Option<SocketAddr>,
     /// Append each query that a VPC's resolver has answered, as a line of JSON; `-`: to standard output
     #[arg(long, value_name = "FILE|-")]
     query_log: Option<PathBuf>,
@@ -199,6 +202,7 @@ impl Up {
             workers: self.workers.and_then(|n| NonZeroUsize::new(n.into())),
             run_user_data: self.run_user_data,
             upstream: servers(&self.upstream)?,
+            public_dns: self.public_dns,
             query_log: self.query_log()?,
         };
         let state_dir = spec.state_dir.clone();

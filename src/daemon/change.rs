@@ -173,6 +173,21 @@ impl Live {
         })
     }
 
+    /// The answer to one of [`ControlState::private_dns_look_ups`]: the texts of the TXT records that are there.
+    pub fn verify_private_dns_name(
+        &self,
+        service_id: VpcEndpointServiceId,
+        found: &[String],
+    ) -> Result<(), Refusal> {
+        self.change(|running, fabric| {
+            let mut state = fabric.state.clone();
+            state.advance(since_epoch());
+            let changed = state.verify_private_dns_name(service_id, found);
+            let next = changed.then(|| running.with(state));
+            Ok(((), next))
+        })
+    }
+
     /// Time has passed: requests expire, targets have drained.
     pub fn tick(&self) -> Result<(), Refusal> {
         self.execute(|_| Ok(Vec::new()))

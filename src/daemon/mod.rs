@@ -31,6 +31,7 @@ pub mod view;
 
 use std::fs::File;
 use std::io::Read;
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
@@ -66,6 +67,8 @@ pub struct Spec {
     pub run_user_data: bool,
     /// Who is asked for names that are in no zone.
     pub upstream: Servers,
+    /// Where everybody may ask for the names that everybody may know.
+    pub public_dns: Option<SocketAddr>,
     /// Where each query that a resolver has answered is written.
     pub query_log: Option<Destination>,
 }

@@ -13,9 +13,10 @@ use super::events::since_epoch;
 use super::links::Shape;
 use super::live::{Live, Machine, Next};
 use super::made::Made;
-use super::names::Names;
+use super::names::public::Sockets;
 use super::names::query_log::QueryLog;
 use super::names::upstream::Upstream;
+use super::names::{self, Names};
 use super::refusal::Refusal;
 use super::signals::{Signals, Wish};
 use super::stacks::Wanted;
@@ -71,6 +72,7 @@ struct Prepared {
     workers: Workers,
     happened: UnboundedReceiver<IoEvent>,
     query_log: Option<QueryLog>,
+    public_dns: Option<Sockets>,
 }
 
 /// What goes on beside the packets.
@@ -80,6 +82,7 @@ struct Daemon {
     happened: UnboundedReceiver<IoEvent>,
     scripts_ended: UnboundedReceiver<Ended>,
     query_log: Option<QueryLog>,
+    public_dns: Option<Sockets>,
 }
 
 impl Prepared {
@@ -89,6 +92,7 @@ impl Prepared {
             .with(templates, None)
             .map_err(|errors| anyhow!("{}\n{errors}", templates.count(&errors)))?;
         let query_log = spec.query_log.as_ref().map(QueryLog::open).transpose()?;
+        let public_dns = spec.public_dns.map(Sockets::bind).transpose()?;
         made.create_cgroup()?;
         let listener = api::listen(made.dir())?;
         let clock = Clock::start();
@@ -111,6 +115,7 @@ impl Prepared {
             workers,
             happened,
             query_log,
+            public_dns,
         })
     }
 
@@ -143,6 +148,7 @@ impl Prepared {
             happened: self.happened,
             scripts_ended,
             query_log: self.query_log,
+            public_dns: self.public_dns,
         };
         (daemon, self.first)
     }
@@ -163,6 +169,10 @@ impl Daemon {
         })?;
         tracing::info!("ready");
         ready(&self.live.fabric().topology())?;
+        if let Some(sockets) = self.public_dns.take() {
+            tokio::spawn(sockets.serve(Arc::clone(&self.live.names)));
+        }
+        tokio::spawn(names::verify(Arc::clone(&self.live)));
         let router = api::router(Arc::clone(&self.live));
         let (end, ended) = oneshot::channel::<()>();
         let server = axum::serve(self.listener, router).with_graceful_shutdown(async {

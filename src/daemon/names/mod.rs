@@ -3,9 +3,11 @@
 //! Invariant: nobody waits here but who has asked. A question of the data plane is a task of its own, which tells it when it is over.
 
 mod dig;
+pub mod public;
 pub mod query_log;
 mod resolvers;
 pub mod upstream;
+mod verify;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +21,7 @@ use crate::io::Clock;
 use upstream::Upstream;
 
 pub use dig::{dig, status};
+pub use verify::verify;
 
 /// How long somebody waits who asks by himself, over all of a chain of CNAMEs.
 const PATIENCE: Duration = Duration::from_secs(8);
