@@ -81,7 +81,7 @@ machine() {
     for pid in /proc/[0-9]*; do
       program=$(cat "$pid/comm" 2>/dev/null) || continue
       case $program in
-      privlink | nginx | tcpdump) echo "process ${pid#/proc/} $program" ;;
+      privlink | nginx | tcpdump | dnsmasq) echo "process ${pid#/proc/} $program" ;;
       esac
     done
   } | sort
@@ -143,7 +143,7 @@ demo() {
 venv=/usr/bin/python3
 /usr/bin/python3 -c 'import ensurepip' 2>/dev/null || venv=/missing
 install_packages cc:gcc /usr/include/errno.h:libc6-dev curl:curl ip:iproute2 nstat:iproute2 ping:iputils-ping ethtool:ethtool \
-  tcpdump:tcpdump nginx:nginx-light haproxy:haproxy iperf3:iperf3 jq:jq nc:netcat-openbsd strace:strace valgrind:valgrind shellcheck:shellcheck \
+  tcpdump:tcpdump nginx:nginx-light dig:bind9-dnsutils dnsmasq:dnsmasq-base haproxy:haproxy iperf3:iperf3 jq:jq nc:netcat-openbsd strace:strace valgrind:valgrind shellcheck:shellcheck \
   /usr/bin/python3:python3 "$venv:python3-venv"
 need_cargo
 before=$(machine)

@@ -1,15 +1,16 @@
 //! Names: who is asked for them in an instance's namespace, and what real clients are answered.
 
 use std::fs;
+use std::net::UdpSocket;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 
-use crate::site::{Site, host, text, wait_for};
+use crate::site::{Site, Template, end, host, text, wait_for};
 
 crate::tests!(
     the_processes_of_an_instance_ask_the_resolver_of_its_vpc,
@@ -18,6 +19,13 @@ crate::tests!(
     a_start_that_fails_leaves_no_resolv_conf,
     a_resolv_conf_goes_with_its_instance,
     what_a_killed_daemon_wrote_is_no_users_own,
+    a_vpc_without_dns_support_has_no_resolver,
+    real_clients_are_answered_by_what_is_upstream,
+    nginx_follows_a_name,
+    nonsense_by_the_thousand_does_no_harm,
+    nobody_is_upstream_on_request,
+    dig_says_where_an_answer_came_from,
+    each_query_stands_in_the_log,
 );
 
 /// The directory of a namespace's own `/etc`.
@@ -147,6 +155,31 @@ fn a_resolv_conf_goes_with_its_instance() -> Result<()> {
     Ok(())
 }
 
+fn a_vpc_without_dns_support_has_no_resolver() -> Result<()> {
+    let mut site = Site::new()?;
+    site.up(&site.template(), &["--upstream", "none"])?;
+    let vpc = |enabled| {
+        format!(
+            "      CidrBlock: 172.18.0.0/16\n      EnableDnsSupport: {enabled}\n      EnableDnsHostnames: true\n      Tags:\n        - Key: Name\n          Value: privatelink-dev1-vpc\n"
+        )
+    };
+    let without = site.template().edit(&vpc(true), &vpc(false));
+    site.applied("template.yaml", &without)?;
+    ensure!(!etc(&site.a).exists() && resolv_conf(&site.b).exists());
+    let output = site.privlink(&["dig", "EC2A", "www.example"])?;
+    ensure!(output.status.code() == Some(1), "{}", text(&output));
+    ensure!(
+        text(&output).contains("EnableDnsSupport"),
+        "{}",
+        text(&output)
+    );
+    let silence = ["dig", "+tries=1", "+time=1", "@172.18.0.2", "localhost"];
+    ensure!(site.run(&site.a, &silence)?.status.code() == Some(9));
+    site.applied("template.yaml", &site.template())?;
+    ensure!(site.ok(&site.a, &["dig", "+short", "localhost"])? == "127.0.0.1\n");
+    Ok(())
+}
+
 /// Its record may be gone with `/run`, as after the machine has started anew: the file in `/etc` is not.
 fn what_a_killed_daemon_wrote_is_no_users_own() -> Result<()> {
     let mut site = Site::new()?;
@@ -165,5 +198,282 @@ fn what_a_killed_daemon_wrote_is_no_users_own() -> Result<()> {
     );
     ensure!(site.stop(Signal::TERM)?.success());
     ensure!(!etc(&site.a).exists() && !etc(&site.b).exists());
+    Ok(())
+}
+
+/// A site whose daemon asks a dnsmasq of its own, which knows `example` and nothing else.
+struct Names {
+    site: Site,
+    dnsmasq: Child,
+}
+
+impl Names {
+    fn up(template: &Template, site: Site, arguments: &[&str]) -> Result<Self> {
+        let (dnsmasq, server) = dnsmasq()?;
+        let mut names = Self { site, dnsmasq };
+        let arguments = [&["--upstream", &server], arguments].concat();
+        names.site.up(template, &arguments)?;
+        Ok(names)
+    }
+
+    fn new() -> Result<Self> {
+        let site = Site::new()?;
+        Self::up(&site.template(), site, &[])
+    }
+
+    /// `dig` in EC2_A.
+    fn dig(&self, arguments: &[&str]) -> Result<String> {
+        let patience = ["dig", "+tries=1", "+time=5"];
+        self.site.ok(&self.site.a, &[&patience, arguments].concat())
+    }
+}
+
+impl Drop for Names {
+    fn drop(&mut self) {
+        let _ = self.dnsmasq.kill();
+        let _ = self.dnsmasq.wait();
+    }
+}
+
+/// Starts it on a port of loopback that is free; where it is.
+fn dnsmasq() -> Result<(Child, String)> {
+    let port = UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port();
+    let mut child = Command::new("dnsmasq")
+        .args(["--keep-in-foreground", "--conf-file=/dev/null"])
+        .args(["--no-resolv", "--no-hosts", "--pid-file", "--user=root"])
+        .args(["--listen-address=127.0.0.1", "--bind-interfaces"])
+        .arg(format!("--port={port}"))
+        .args(["--local=/example/", "--local-ttl=60"])
+        .args(["--host-record=web.example,172.18.0.247"])
+        .args(["--cname=www.example,web.example"])
+        .args(["--txt-record=text.example,one two"])
+        .args(["--ptr-record=5.2.0.192.in-addr.arpa,five.example"])
+        .args((1..=60).map(|n| format!("--host-record=many.example,198.51.100.{n}")))
+        .stdin(Stdio::null())
+        .spawn()
+        .context("cannot start dnsmasq")?;
+    let at = format!("127.0.0.1:{port}");
+    let ask = ["dig", "+tries=1", "+time=1", "+short", "@127.0.0.1"];
+    let ready = wait_for("dnsmasq", Duration::from_secs(10), || {
+        let port = port.to_string();
+        let output = Command::new(ask[0])
+            .args(&ask[1..])
+            .args(["-p", &port, "web.example"])
+            .output()?;
+        Ok(output.stdout == b"172.18.0.247\n")
+    });
+    if let Err(error) = ready {
+        child.kill()?;
+        child.wait()?;
+        return Err(error);
+    }
+    Ok((child, at))
+}
+
+fn real_clients_are_answered_by_what_is_upstream() -> Result<()> {
+    let mut names = Names::new()?;
+    names.site.nginx()?;
+    for (arguments, expected) in [
+        (
+            &["+short", "www.example"][..],
+            "web.example.\n172.18.0.247\n",
+        ),
+        (
+            &["+short", "+tcp", "www.example"],
+            "web.example.\n172.18.0.247\n",
+        ),
+        (
+            &["+short", "+dnssec", "+bufsize=1232", "web.example"],
+            "172.18.0.247\n",
+        ),
+        (&["+short", "+noedns", "web.example"], "172.18.0.247\n"),
+        (&["+short", "text.example", "TXT"], "\"one two\"\n"),
+        (&["+short", "-x", "192.0.2.5"], "five.example.\n"),
+        (&["+short", "web.example", "AAAA"], ""),
+        (
+            &["+short", "@169.254.169.253", "web.example"],
+            "172.18.0.247\n",
+        ),
+    ] {
+        let said = names.dig(arguments)?;
+        ensure!(said == expected, "dig {arguments:?}: {said}");
+    }
+    for (arguments, expected) in [
+        (&["web.example", "AAAA"][..], "status: NOERROR"),
+        (&["nothing.example"], "status: NXDOMAIN"),
+        // What has no room in 512 bytes is asked for again by TCP.
+        (
+            &["+noedns", "+ignore", "many.example"],
+            "flags: qr tc rd ra",
+        ),
+        (&["+noedns", "many.example"], "ANSWER: 60"),
+        // As systemd-resolved asks, in a case of its own.
+        (
+            &["+edns=0", "+dnssec", "+bufsize=1472", "wEb.ExAmPlE"],
+            "wEb.ExAmPlE.",
+        ),
+    ] {
+        let said = names.dig(arguments)?;
+        ensure!(said.contains(expected), "dig {arguments:?}: {said}");
+    }
+
+    let Names { site, .. } = &names;
+    let hosts = site.ok(&site.a, &["getent", "ahostsv4", "www.example"])?;
+    ensure!(hosts.starts_with("172.18.0.247 "), "{hosts}");
+    let python = "import socket; print(socket.getaddrinfo('www.example', 80, proto=socket.IPPROTO_TCP)[0][4])";
+    let said = site.ok(&site.a, &["/usr/bin/python3", "-c", python])?;
+    ensure!(said == "('172.18.0.247', 80)\n", "{said}");
+    let page = site.curl(&["http://www.example/"])?;
+    ensure!(page.starts_with("hello"), "{page}");
+    ensure!(
+        site.run(&site.a, &["getent", "hosts", "nothing.example"])?
+            .status
+            .code()
+            == Some(2)
+    );
+    Ok(())
+}
+
+/// A proxy that asks again and again, because its upstream is a variable.
+fn nginx_follows_a_name() -> Result<()> {
+    let mut names = Names::new()?;
+    names.site.nginx()?;
+    let dir = names.site.dir.path().join("follower");
+    fs::create_dir_all(&dir)?;
+    let dir = dir.display();
+    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|kind| format!("{kind}_temp_path {dir}/{kind};\n"))
+        .concat();
+    let config = format!(
+        "daemon off; user root; worker_processes 1; pid {dir}/pid; error_log stderr warn;\n\
+         events {{}}\nhttp {{ access_log off; {temporary} resolver 172.18.0.2 valid=1s ipv6=off;\n\
+         server {{ listen 127.0.0.1:8000;\n\
+         location / {{ set $name www.example; proxy_pass http://$name:80; }} }} }}\n"
+    );
+    let file = format!("{dir}/nginx.conf");
+    fs::write(&file, config)?;
+    let mut follower = Command::new("ip")
+        .args(["netns", "exec", &names.site.a, "nginx", "-e", "stderr"])
+        .args(["-c", &file])
+        .spawn()?;
+    let page = wait_for("nginx", Duration::from_secs(10), || {
+        let ask = ["curl", "-sS", "--max-time", "5", "http://127.0.0.1:8000/"];
+        let output = names.site.run(&names.site.a, &ask)?;
+        Ok(text(&output).starts_with("hello"))
+    });
+    end(&mut follower, Signal::TERM, Duration::from_secs(5))?;
+    page
+}
+
+fn nonsense_by_the_thousand_does_no_harm() -> Result<()> {
+    let names = Names::new()?;
+    let Names { site, .. } = &names;
+    let said = site.python_ok(&site.a, "nonsense", &["172.18.0.2", "5000"])?;
+    ensure!(said == "sent 5000\n", "{said}");
+    // The limit of packets per second is past.
+    std::thread::sleep(Duration::from_millis(1100));
+    ensure!(names.dig(&["+short", "web.example"])? == "172.18.0.247\n");
+    ensure!(names.dig(&["+short", "+tcp", "web.example"])? == "172.18.0.247\n");
+    let rows = site.show("resolver")?;
+    let malformed = rows[0]["Formerr"].as_u64().unwrap_or_default();
+    let limited = rows[0]["Limited"].as_u64().unwrap_or_default();
+    ensure!(malformed > 0 && limited > 0, "{rows:?}");
+    Ok(())
+}
+
+fn nobody_is_upstream_on_request() -> Result<()> {
+    let mut site = Site::new()?;
+    site.up(&site.template(), &["--upstream", "none"])?;
+    let said = site.ok(&site.a, &["dig", "+tries=1", "www.example"])?;
+    ensure!(said.contains("status: REFUSED"), "{said}");
+    ensure!(site.ok(&site.a, &["dig", "+short", "localhost"])? == "127.0.0.1\n");
+    let table = text(&site.privlink(&["show", "resolver"])?);
+    ensure!(table.contains("Upstream is nobody"), "{table}");
+    Ok(())
+}
+
+fn dig_says_where_an_answer_came_from() -> Result<()> {
+    let names = Names::new()?;
+    let Names { site, .. } = &names;
+    let dig = |arguments: &[&str]| -> Result<(Option<i32>, String)> {
+        let output = site.privlink(&[&["dig"], arguments].concat())?;
+        Ok((output.status.code(), text(&output)))
+    };
+    let (code, said) = dig(&["EC2A", "www.example"])?;
+    ensure!(code == Some(0), "{said}");
+    for expected in [
+        "NOERROR: www.example. A, asked by EC2A of 172.18.0.2 in Vpc1",
+        "www.example.   60  CNAME  web.example.\nweb.example.   60  A      172.18.0.247\n",
+        "From upstream 127.0.0.1:",
+    ] {
+        ensure!(said.contains(expected), "{said}");
+    }
+    let (code, said) = dig(&["EC2A", "nothing.example"])?;
+    ensure!(
+        code == Some(0) && said.contains("NXDOMAIN") && said.contains("no such name"),
+        "{said}"
+    );
+    ensure!(dig(&["EC2A", "-x", "192.0.2.5", "--short"])?.1 == "five.example.\n");
+    ensure!(
+        dig(&["EC2_A", "localhost"])?
+            .1
+            .contains("From special-use zone localhost.")
+    );
+    let (code, json) = dig(&["EC2A", "text.example", "TXT", "--output", "json"])?;
+    let json: serde_json::Value = serde_json::from_str(&json)?;
+    ensure!(
+        code == Some(0) && json["Answers"][0]["Data"] == "\"one two\"",
+        "{json}"
+    );
+    for (arguments, expected) in [
+        (
+            &["EC2A", "www.example", "FOO"][..],
+            "`FOO` is no type of records",
+        ),
+        (&["EC2A", "a..b"], "`a..b` is no domain name"),
+        (&["EC2A", "192.0.2.5"], "`-x 192.0.2.5` asks for its name"),
+        (&["Nobody", "www.example"], "no instance `Nobody`"),
+    ] {
+        let (code, said) = dig(arguments)?;
+        ensure!(code == Some(1) && said.contains(expected), "{said}");
+    }
+    Ok(())
+}
+
+fn each_query_stands_in_the_log() -> Result<()> {
+    let site = Site::new()?;
+    let log = site.dir.path().join("queries.jsonl");
+    let path = log.display().to_string();
+    let names = Names::up(&site.template(), site, &["--query-log", &path])?;
+    names.dig(&["+tcp", "www.example"])?;
+    names.dig(&["nothing.example", "TXT"])?;
+    wait_for("the log", Duration::from_secs(10), || {
+        Ok(fs::read_to_string(&log)?.lines().count() == 2)
+    })?;
+    let text = fs::read_to_string(&log)?;
+    let lines: Vec<serde_json::Value> = text
+        .lines()
+        .map(serde_json::from_str)
+        .collect::<Result<_, _>>()?;
+    let first = &lines[0];
+    for (field, expected) in [
+        ("version", "1.100000"),
+        ("region", "ap-northeast-1"),
+        ("query_name", "www.example."),
+        ("query_type", "A"),
+        ("query_class", "IN"),
+        ("rcode", "NOERROR"),
+        ("srcaddr", "172.18.0.108"),
+        ("transport", "TCP"),
+    ] {
+        ensure!(first[field] == expected, "{field}: {first}");
+    }
+    ensure!(first["answers"][1]["Rdata"] == "172.18.0.247", "{first}");
+    let instance = first["srcids"]["instance"].as_str().unwrap_or_default();
+    ensure!(instance.starts_with("i-"), "{first}");
+    ensure!(
+        lines[1]["rcode"] == "NXDOMAIN" && lines[1]["transport"] == "UDP",
+        "{text}"
+    );
     Ok(())
 }

@@ -45,8 +45,9 @@ fn public() -> Public {
         .enable_all()
         .build()
         .unwrap();
-    let sockets =
-        runtime.block_on(async { Sockets::bind("127.0.0.1:0".parse().unwrap()).unwrap() });
+    let any = "127.0.0.1:0".parse().unwrap();
+    let mut sockets = runtime.block_on(async { Sockets::bind(any).unwrap() });
+    sockets.idle = Duration::from_millis(500);
     let address = sockets.udp.local_addr().unwrap();
     runtime.spawn(sockets.serve(Arc::new(names)));
     Public {
