@@ -7,7 +7,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
 use anyhow::{Context, Result};
@@ -141,11 +141,8 @@ fn append(path: &Path) -> Result<File> {
 fn write_all(waiting: &Receiver<Vec<u8>>, mut out: impl Write) -> io::Result<()> {
     while let Ok(line) = waiting.recv() {
         out.write_all(&line)?;
-        loop {
-            match waiting.try_recv() {
-                Ok(line) => out.write_all(&line)?,
-                Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
-            }
+        while let Ok(line) = waiting.try_recv() {
+            out.write_all(&line)?;
         }
         out.flush()?;
     }
