@@ -3,7 +3,7 @@
 set -Eeuo pipefail
 source "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/lib.sh"
 
-scenarios=(resource saas)
+scenarios=(resource saas private-dns postgres)
 
 help() {
   cat <<END
@@ -17,6 +17,10 @@ Scenarios:
   saas        two accounts, both 10.100.0.0/16; a service on two instances behind a network load balancer is offered,
               asked for, accepted, used, survives a target, gets a second customer, and rejects the first
               (examples/saas-provider.yaml, examples/saas-consumer.yaml)
+  private-dns one public name, two answers: in a VPC with an endpoint and private DNS it leads to the endpoint
+              (examples/private-dns.yaml)
+  postgres    psql through an endpoint to a database that is a name; a failover, and a connection that is idle for too long
+              (examples/rds-postgres.yaml)
 
 Options:
   --keep        leave everything running at the end, and say how to use and end it
@@ -55,7 +59,7 @@ cd "$repo"
 PATH=$PATH:/usr/sbin:/sbin
 
 work=$(mktemp -d /tmp/privlink-demo.XXXXXX)
-daemon='' captures=()
+daemon='' captures=() keep_work=false
 
 cleanup() {
   local code=$? pid
@@ -65,7 +69,7 @@ cleanup() {
   set +e
   for pid in "${captures[@]}"; do kill "$pid" 2>/dev/null; done
   if $keep && ((code == 0)); then
-    rm -rf "$work"
+    $keep_work || rm -rf "$work"
     exit 0
   fi
   if [[ -n $daemon ]] && kill -0 "$daemon" 2>/dev/null; then
@@ -118,22 +122,17 @@ privlink_up() {
   echo
 }
 
-case $scenario in
-resource)
-  # shellcheck source-path=SCRIPTDIR
-  source "$repo/scripts/demo/resource.sh"
-  ;;
-saas)
-  # shellcheck source-path=SCRIPTDIR
-  source "$repo/scripts/demo/saas.sh"
-  ;;
-esac
+# What this scenario needs besides, as install_packages takes it.
+programs=()
+# shellcheck source-path=SCRIPTDIR source=/dev/null
+source "$repo/scripts/demo/$scenario.sh"
+programs+=(ip:iproute2 curl:curl jq:jq tcpdump:tcpdump nginx:nginx-light)
 
 if $install; then
-  install_packages ip:iproute2 curl:curl jq:jq tcpdump:tcpdump nginx:nginx-light
+  install_packages "${programs[@]}"
 else
-  for program in ip curl jq tcpdump nginx; do
-    command -v "$program" >/dev/null || die "$program is missing, and --no-install was given"
+  for program in "${programs[@]%%:*}"; do
+    [[ -e $program ]] || command -v "$program" >/dev/null || die "$program is missing, and --no-install was given"
   done
 fi
 [[ -c /dev/net/tun ]] || modprobe tun 2>/dev/null || true

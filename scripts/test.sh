@@ -9,11 +9,11 @@ Usage: sudo scripts/test.sh
 
 Installs what is missing (apt packages, cfn-lint in target/cfn-lint), then runs formatting, clippy, shellcheck,
 cfn-lint on the examples, all tests, the count of instructions per packet (benches/instructions.rs), the namespace
-tests (tests/netns, as root) and the demo; at the end it checks that nothing was left behind. The last line is
+tests (tests/netns, as root) and the demos; at the end it checks that nothing was left behind. The last line is
 "N passed, N failed": N tests, where a failed check counts as a failed test. Exit code 1 if anything failed.
 
-Under sudo everything but the namespace tests and the demo runs as the user who called it.
-Without root the namespace tests and the demo are skipped, and that is said.
+Under sudo everything but the namespace tests and the demos runs as the user who called it.
+Without root the namespace tests and the demos are skipped, and that is said.
 END
 }
 case ${1:-} in
@@ -81,7 +81,7 @@ machine() {
     for pid in /proc/[0-9]*; do
       program=$(cat "$pid/comm" 2>/dev/null) || continue
       case $program in
-      privlink | nginx | tcpdump | dnsmasq) echo "process ${pid#/proc/} $program" ;;
+      privlink | nginx | tcpdump | dnsmasq | postgres) echo "process ${pid#/proc/} $program" ;;
       esac
     done
   } | sort
@@ -143,7 +143,7 @@ demo() {
 venv=/usr/bin/python3
 /usr/bin/python3 -c 'import ensurepip' 2>/dev/null || venv=/missing
 install_packages cc:gcc /usr/include/errno.h:libc6-dev curl:curl ip:iproute2 nstat:iproute2 ping:iputils-ping ethtool:ethtool \
-  tcpdump:tcpdump nginx:nginx-light dig:bind9-dnsutils dnsmasq:dnsmasq-base haproxy:haproxy iperf3:iperf3 jq:jq nc:netcat-openbsd strace:strace valgrind:valgrind shellcheck:shellcheck \
+  tcpdump:tcpdump nginx:nginx-light dig:bind9-dnsutils dnsmasq:dnsmasq-base haproxy:haproxy iperf3:iperf3 jq:jq nc:netcat-openbsd strace:strace valgrind:valgrind shellcheck:shellcheck /usr/lib/postgresql:postgresql psql:postgresql-client \
   /usr/bin/python3:python3 "$venv:python3-venv"
 need_cargo
 before=$(machine)
@@ -162,10 +162,12 @@ if ((EUID == 0)); then
   fi
   check "demo" demo resource ec2-a ec2-b
   check "demo saas" demo saas provider-1 provider-2 client client-2
+  check "demo private-dns" demo private-dns monitoring client outsider
+  check "demo postgres" demo postgres app db-1 db-2
   check "nothing left behind" nothing_left
 else
   tests "tests" as_builder cargo test --locked --no-fail-fast
-  note "not root: the namespace tests (tests/netns) and the demo were skipped; run them with: sudo $0"
+  note "not root: the namespace tests (tests/netns) and the demos were skipped; run them with: sudo $0"
 fi
 
 echo

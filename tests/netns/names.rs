@@ -1,7 +1,7 @@
 //! Names: who is asked for them in an instance's namespace, and what real clients are answered.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::UdpSocket;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -26,8 +26,6 @@ crate::tests!(
     nobody_is_upstream_on_request,
     dig_says_where_an_answer_came_from,
     each_query_stands_in_the_log,
-    a_private_name_is_proved_by_a_record_in_public,
-    everybody_may_ask_for_an_endpoints_names,
 );
 
 /// The directory of a namespace's own `/etc`.
@@ -207,18 +205,12 @@ fn what_a_killed_daemon_wrote_is_no_users_own() -> Result<()> {
 struct Names {
     site: Site,
     dnsmasq: Child,
-    port: u16,
 }
 
 impl Names {
     fn up(template: &Template, site: Site, arguments: &[&str]) -> Result<Self> {
-        let (dnsmasq, server) = dnsmasq(0, &[])?;
-        let port = server.parse::<SocketAddr>()?.port();
-        let mut names = Self {
-            site,
-            dnsmasq,
-            port,
-        };
+        let (dnsmasq, server) = dnsmasq()?;
+        let mut names = Self { site, dnsmasq };
         let arguments = [&["--upstream", &server], arguments].concat();
         names.site.up(template, &arguments)?;
         Ok(names)
@@ -243,9 +235,9 @@ impl Drop for Names {
     }
 }
 
-/// Starts it on this port of loopback, or (0) on one that is free; where it is.
-fn dnsmasq(port: u16, arguments: &[&str]) -> Result<(Child, String)> {
-    let port = UdpSocket::bind(("127.0.0.1", port))?.local_addr()?.port();
+/// Starts it on a port of loopback that is free; where it is.
+fn dnsmasq() -> Result<(Child, String)> {
+    let port = UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port();
     let mut child = Command::new("dnsmasq")
         .args(["--keep-in-foreground", "--conf-file=/dev/null"])
         .args(["--no-resolv", "--no-hosts", "--pid-file", "--user=root"])
@@ -257,7 +249,6 @@ fn dnsmasq(port: u16, arguments: &[&str]) -> Result<(Child, String)> {
         .args(["--txt-record=text.example,one two"])
         .args(["--ptr-record=5.2.0.192.in-addr.arpa,five.example"])
         .args((1..=60).map(|n| format!("--host-record=many.example,198.51.100.{n}")))
-        .args(arguments)
         .stdin(Stdio::null())
         .spawn()
         .context("cannot start dnsmasq")?;
@@ -483,80 +474,6 @@ fn each_query_stands_in_the_log() -> Result<()> {
     ensure!(
         lines[1]["rcode"] == "NXDOMAIN" && lines[1]["transport"] == "UDP",
         "{text}"
-    );
-    Ok(())
-}
-
-/// A provider whose service has a private DNS name.
-const PROVIDER: &str = r#"
-Resources:
-  Vpc: {Type: AWS::EC2::VPC, Properties: {CidrBlock: 10.0.0.0/16}}
-  Subnet: {Type: AWS::EC2::Subnet, Properties: {VpcId: !Ref Vpc, CidrBlock: 10.0.0.0/24, AvailabilityZone: us-west-2a}}
-  Balancer:
-    Type: AWS::ElasticLoadBalancingV2::LoadBalancer
-    Properties: {Type: network, Scheme: internal, Subnets: [!Ref Subnet]}
-  Service:
-    Type: AWS::EC2::VPCEndpointService
-    Metadata: {privlink: {PrivateDnsName: app.example}}
-    Properties: {NetworkLoadBalancerArns: [!Ref Balancer]}
-"#;
-
-fn a_private_name_is_proved_by_a_record_in_public() -> Result<()> {
-    let mut names = Names::up(&Template(PROVIDER.into()), Site::new()?, &[])?;
-    let state = |names: &Names| -> Result<serde_json::Value> {
-        let output = names
-            .site
-            .privlink(&["services", "list", "--output", "json"])?;
-        let services: serde_json::Value = serde_json::from_slice(&output.stdout)?;
-        Ok(services[0]["PrivateDnsNameConfiguration"].clone())
-    };
-    let record = state(&names)?;
-    ensure!(record["State"] == "pendingVerification", "{record}");
-    let verified = |names: &Names, expected: &str| -> Result<()> {
-        let output = names.site.privlink(&["services", "verify", "Service"])?;
-        ensure!(output.status.success(), "{}", text(&output));
-        wait_for(expected, Duration::from_secs(20), || {
-            Ok(state(names)?["State"] == expected)
-        })
-    };
-    verified(&names, "failed")?;
-    // The provider publishes it.
-    let port = names.port;
-    names.dnsmasq.kill()?;
-    names.dnsmasq.wait()?;
-    let word = |key: &str| record[key].as_str().unwrap_or_default().to_owned();
-    let published = format!("--txt-record={},{}", word("Name"), word("Value"));
-    names.dnsmasq = dnsmasq(port, &[&published])?.0;
-    verified(&names, "verified")
-}
-
-fn everybody_may_ask_for_an_endpoints_names() -> Result<()> {
-    let mut site = Site::new()?;
-    let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-    let (at, port) = (address.to_string(), address.port().to_string());
-    site.up(&site.template(), &["--public-dns", &at])?;
-    let endpoint = site.show("endpoints")?.remove(0);
-    let name = endpoint["DnsEntries"][0]["DnsName"]
-        .as_str()
-        .context("no name")?;
-    let dig =
-        |name: &str, how: &str| host(&["dig", "@127.0.0.1", "-p", &port, "+tries=1", how, name]);
-    for how in ["+notcp", "+tcp"] {
-        let said = dig(name, how)?;
-        ensure!(
-            said.contains("status: NOERROR") && said.contains("172.18.1.70"),
-            "{said}"
-        );
-        ensure!(dig("www.example.com", how)?.contains("status: REFUSED"));
-    }
-    // A second daemon learns who has the address.
-    let file = site.dir.path().join("template.yaml").display().to_string();
-    let other = site.dir.path().join("other").display().to_string();
-    let output = site.privlink(&["up", "--state-dir", &other, "--public-dns", &at, &file])?;
-    ensure!(
-        output.status.code() == Some(1) && text(&output).contains("--public-dns"),
-        "{}",
-        text(&output)
     );
     Ok(())
 }
