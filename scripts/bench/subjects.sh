@@ -194,7 +194,7 @@ Resources:
 END
   for vpc in 1 2; do
     cat <<END
-  Vpc$vpc: {Type: AWS::EC2::VPC, Properties: {CidrBlock: 172.18.0.0/16}}
+  Vpc$vpc: {Type: AWS::EC2::VPC, Properties: {CidrBlock: 172.18.0.0/16, EnableDnsHostnames: true}}
   Subnet$vpc:
     Type: AWS::EC2::Subnet
     Properties: {VpcId: !Ref Vpc$vpc, AvailabilityZone: us-east-1a, CidrBlock: 172.18.0.0/24}
