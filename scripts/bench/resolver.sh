@@ -6,7 +6,8 @@
 #   cargo build --release && sudo ./scripts/bench/resolver.sh [ROUNDS]
 #   PRIVLINK=PATH: another binary
 #
-# Exit code 1 if an answer is missing, or if the transfer beside the resolver is slower than beside dnsmasq by more than its noise.
+# Exit code 1 if an answer of the resolver is missing, or if the transfer beside it has in its median less than in the worst round
+# beside dnsmasq.
 set -Eeuo pipefail
 # shellcheck source-path=SCRIPTDIR source=../lib.sh
 source "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../lib.sh"
@@ -88,7 +89,7 @@ drops() {
     jq --arg reason "${1:-}" '[.[] | select($reason == "" or .Reason == $reason) | .Packets] | add // 0'
 }
 
-# The CPUs' time so far, in ticks: busy, and all of it.
+# The CPUs' time so far: busy, and all of it. Rough: who never works while the clock ticks is not seen.
 cpu_time() { awk '/^cpu / { for (i = 2; i <= 9; i++) all += $i; print all - $5 - $6, all }' /proc/stat; }
 
 # A line: subject, Mbit/s as the receiver counts them, retransmissions, packets that privlink dropped, share of the CPUs that
@@ -135,9 +136,11 @@ for ((round = 0; round < rounds; round++)); do
 done
 
 code=0
-python3 - "$work/samples" $((askers * each * (seconds + 1))) <<'PY' || code=1
+python3 - "$work/samples" $((askers * each * (seconds + 1))) "$seconds" <<'PY' || code=1
 import statistics, sys
 
+# iperf3 sends blocks of 128 KiB: one more or less in a run says nothing.
+load, block = float(sys.argv[2]), 131072 * 8 / 1e6 / float(sys.argv[3])
 samples, wrong = {}, []
 for line in open(sys.argv[1]):
     subject, *values = line.split()
@@ -155,11 +158,11 @@ for subject, rows in samples.items():
     print(f"{subject:8} {median:6.1f}  {first:.1f}-{third:.1f}  {retransmits:11.0f}  {drops:5.0f}  {busy:7.0f} %  {sent:7.0f}  {answered:8.0f}")
     if subject == "queries" and answered < sent:
         wrong.append(f"{sent - answered:.0f} of {sent:.0f} queries were not answered")
-    if subject != "alone" and answered < 0.99 * len(rows) * float(sys.argv[2]):
-        wrong.append(f"{subject}: {answered:.0f} answers are not the load, {len(rows) * float(sys.argv[2]):.0f}: is the machine busy?")
+    if subject != "alone" and answered < 0.99 * len(rows) * load:
+        wrong.append(f"{subject}: {answered:.0f} answers are not the load, {len(rows) * load:.0f}: is the machine busy?")
 print(f"queries/dnsmasq {ratio('queries', 'dnsmasq'):.4f}, queries/alone {ratio('queries', 'alone'):.4f}")
 median, least = statistics.median(rates["queries"]), min(rates["dnsmasq"])
-if median < least:
+if median < least - block:
     wrong.append(f"beside the resolver the transfer has {median:.1f} Mbit/s, beside dnsmasq never less than {least:.1f}")
 for line in wrong:
     print("error:", line, file=sys.stderr)
