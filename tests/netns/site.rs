@@ -103,9 +103,15 @@ impl Site {
             fs::write(&path, &template.0)?;
             paths.push(path);
         }
+        // No test asks the machine's own servers.
+        let upstream: &[_] = match arguments.contains(&"--upstream") {
+            true => &[],
+            false => &["--upstream", "none"],
+        };
         let mut child = Command::new(env!("CARGO_BIN_EXE_privlink"))
             .args(["up", "--state-dir"])
             .arg(self.state_dir())
+            .args(upstream)
             .args(arguments)
             .args(&paths)
             .stdin(Stdio::null())
