@@ -1,13 +1,13 @@
 #!/bin/bash
-# What 100 changes of other things do to an iperf3 run at full speed: its rate without them, beside as many programs that change
+# What 100 changes of other things do to an iperf3 run, at full speed or at a bit rate such as 8G: its rate without them, beside as many programs that change
 # nothing (`privlink --version`: what starting them takes from two cores), and with them, in turn.
 #
-#   cargo build --release && sudo ./scripts/bench/changes.sh [ROUNDS]
+#   cargo build --release && sudo ./scripts/bench/changes.sh [ROUNDS [BITRATE]]
 #   PRIVLINK=PATH: another binary
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-rounds=${1:-9} seconds=5 changes=100 endpoint=172.18.1.70
+rounds=${1:-9} bitrate=${2:-0} seconds=5 changes=100 endpoint=172.18.1.70
 privlink=${PRIVLINK:-target/release/privlink}
 work=$(mktemp -d) children=()
 
@@ -90,7 +90,7 @@ dropped() { ask show drops --output json; jq '[.[].Packets] | add // 0' "$work/s
 run() {
   local before transfer
   before=$(dropped)
-  ip netns exec changes-ec2-a iperf3 -J -c "$endpoint" -p 80 -t "$seconds" >"$work/iperf3.json" &
+  ip netns exec changes-ec2-a iperf3 -J -c "$endpoint" -p 80 -t "$seconds" -b "$bitrate" >"$work/iperf3.json" &
   transfer=$!
   over_the_run "$2"
   wait "$transfer"
