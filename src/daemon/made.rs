@@ -11,7 +11,7 @@ use super::state_dir::{
     Lock, LockAttempt, NamespaceRecord, Record, ResolvConfRecord, StateDir, boot_id,
 };
 use super::{cgroup, privileges, stop};
-use crate::io::{NamespaceId, privileged};
+use crate::io::{NamespaceId, Removal, privileged};
 
 /// A claimed state directory and everything that was made since.
 pub struct Made {
@@ -166,7 +166,11 @@ impl Made {
                 return true;
             }
             match stop::remove_resolv_conf(record) {
-                Ok(_) => false,
+                Ok(Removal::NotOurs) => {
+                    notes.push(record.file.is_replaced());
+                    false
+                }
+                Ok(Removal::Removed | Removal::AlreadyGone) => false,
                 Err(error) => {
                     notes.push(format!("{error:#}"));
                     true

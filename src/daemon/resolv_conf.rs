@@ -67,7 +67,7 @@ pub fn free_place(file: &ResolvConf) -> Result<Option<Place>> {
         standing = privileged::look_at_resolv_conf(namespace)?;
     }
     Ok(match standing {
-        Standing::File(_) => None,
+        Standing::File(_) | Standing::Other => None,
         Standing::Nothing {
             no_etc_netns,
             no_directory,
@@ -88,6 +88,14 @@ impl ResolvConf {
     pub fn is_in_the_way(&self) -> String {
         format!(
             "{} is not privlink's and stays as it is: names are asked for where it says, not of the VPC's resolver",
+            self.path()
+        )
+    }
+
+    /// That it has been replaced since it was written, in a sentence.
+    pub fn is_replaced(&self) -> String {
+        format!(
+            "what has taken the place of {} is not privlink's and stays as it is",
             self.path()
         )
     }

@@ -13,6 +13,7 @@ use super::resolv_conf::ResolvConf;
 use super::state_dir::{
     Lock, LockAttempt, NamespaceRecord, Record, ResolvConfRecord, StateDir, boot_id,
 };
+use super::tell::tell;
 use super::{cgroup, privileges};
 use crate::io::{Removal, privileged};
 
@@ -124,8 +125,10 @@ pub fn remove_leftovers(record: &Record) -> Result<Vec<String>> {
 fn remove_resolv_confs(record: &Record) -> Result<Vec<String>> {
     let mut removed = Vec::new();
     for conf in &record.resolv_confs {
-        if remove_resolv_conf(conf)? == Removal::Removed {
-            removed.push(conf.file.path());
+        match remove_resolv_conf(conf)? {
+            Removal::Removed => removed.push(conf.file.path()),
+            Removal::NotOurs => tell(format_args!("warning: {}", conf.file.is_replaced())),
+            Removal::AlreadyGone => {}
         }
     }
     if record.etc_netns_created {

@@ -9,7 +9,7 @@ use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, fchmod, mkdirat, openat, unlinkat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, fchmod, fstat, mkdirat, openat, unlinkat};
 use rustix::io::Errno;
 
 use super::error::Error;
@@ -36,6 +36,8 @@ pub enum Standing {
     },
     /// A file that begins with this text.
     File(String),
+    /// A directory, a link, or whatever else is no file.
+    Other,
 }
 
 /// What stands there for the namespace `name`?
@@ -52,10 +54,8 @@ pub(super) fn look(etc_netns: &Path, name: &str) -> Result<Standing, Error> {
     let Some(directory) = directory(&etc_netns, name).map_err(failed)? else {
         return Ok(nothing(false, true));
     };
-    Ok(match read(&directory).map_err(failed)? {
-        Some(text) => Standing::File(text),
-        None => nothing(false, false),
-    })
+    let standing = read(&directory).map_err(failed)?;
+    Ok(standing.unwrap_or(nothing(false, false)))
 }
 
 /// Makes the file where there is none, and the directories that it lacks; was there none?
@@ -81,7 +81,7 @@ pub(super) fn write(etc_netns: &Path, name: &str, text: &str) -> Result<bool, Er
 }
 
 /// Removes the file if `text`, or as much of it as a process that was killed has written, is what stands in it; and with it the
-/// directory, if that is ours and empty now.
+/// directory, if that is ours and empty now. What has taken the place of either is not ours.
 pub(super) fn remove(
     etc_netns: &Path,
     name: &str,
@@ -90,22 +90,35 @@ pub(super) fn remove(
 ) -> Result<Removal, Error> {
     netns::check_name(name)?;
     let failed = |errno| Error::namespace(name, "remove its resolv.conf in /etc/netns", errno);
-    let Some(etc_netns) = directory(CWD, etc_netns).map_err(failed)? else {
+    match remove_below(etc_netns, name, text, with_directory) {
+        // A file or a link where a directory was.
+        Err(Errno::NOTDIR | Errno::LOOP) => Ok(Removal::NotOurs),
+        removal => removal.map_err(failed),
+    }
+}
+
+fn remove_below(
+    etc_netns: &Path,
+    name: &str,
+    text: &str,
+    with_directory: bool,
+) -> Result<Removal, Errno> {
+    let Some(etc_netns) = directory(CWD, etc_netns)? else {
         return Ok(Removal::AlreadyGone);
     };
-    let Some(directory) = directory(&etc_netns, name).map_err(failed)? else {
+    let Some(directory) = directory(&etc_netns, name)? else {
         return Ok(Removal::AlreadyGone);
     };
-    let removal = match read(&directory).map_err(failed)? {
-        Some(found) if text.starts_with(&found) => {
-            unlinkat(&directory, FILE, AtFlags::empty()).map_err(failed)?;
+    let removal = match read(&directory)? {
+        Some(Standing::File(found)) if text.starts_with(&found) => {
+            unlinkat(&directory, FILE, AtFlags::empty())?;
             Removal::Removed
         }
         Some(_) => Removal::NotOurs,
         None => Removal::AlreadyGone,
     };
     if with_directory {
-        remove_empty(&etc_netns, name).map_err(failed)?;
+        remove_empty(&etc_netns, name)?;
     }
     Ok(removal)
 }
@@ -146,26 +159,36 @@ fn directory(
     }
 }
 
-/// The file's text; `None`: nothing is there.
-fn read(directory: &OwnedFd) -> Result<Option<String>, Errno> {
+/// What stands in the file's place; `None`: nothing.
+fn read(directory: &OwnedFd) -> Result<Option<Standing>, Errno> {
     // Not blocking: it may be a FIFO.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = match openat(directory, FILE, flags, Mode::empty()) {
-        Ok(file) => File::from(file),
+        Ok(file) => file,
         Err(Errno::NOENT) => return Ok(None),
+        // A link, or a socket.
+        Err(Errno::LOOP | Errno::NXIO) => return Ok(Some(Standing::Other)),
         Err(errno) => return Err(errno),
     };
+    if FileType::from_raw_mode(fstat(&file)?.st_mode) != FileType::RegularFile {
+        return Ok(Some(Standing::Other));
+    }
     let mut bytes = Vec::new();
-    file.take(MOST)
+    File::from(file)
+        .take(MOST)
         .read_to_end(&mut bytes)
         .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
-    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    Ok(Some(Standing::File(text)))
 }
 
 fn remove_empty(at: impl std::os::fd::AsFd, path: impl AsRef<OsStr>) -> Result<(), Errno> {
     match unlinkat(at, path.as_ref(), AtFlags::REMOVEDIR) {
-        // Somebody else has put something in it, or removed it.
-        Ok(()) | Err(Errno::NOTEMPTY | Errno::EXIST | Errno::NOENT) => Ok(()),
+        // Somebody else has put something in it, mounted something on it, removed or replaced it.
+        Ok(())
+        | Err(Errno::NOTEMPTY | Errno::EXIST | Errno::BUSY | Errno::NOENT | Errno::NOTDIR) => {
+            Ok(())
+        }
         Err(errno) => Err(errno),
     }
 }
@@ -174,6 +197,9 @@ fn remove_empty(at: impl std::os::fd::AsFd, path: impl AsRef<OsStr>) -> Result<(
 mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
+    use std::os::unix::net::UnixListener;
+
+    use rustix::fs::mknodat;
 
     use super::*;
 
@@ -239,19 +265,63 @@ mod tests {
         fs::write(&victim, TEXT).unwrap();
         symlink(&elsewhere, &etc).unwrap();
         assert!(look(&etc, "a").is_err() && write(&etc, "a", TEXT).is_err());
-        assert!(remove(&etc, "a", TEXT, true).is_err());
+        assert_eq!(remove(&etc, "a", TEXT, true).unwrap(), Removal::NotOurs);
         untouched("/etc/netns is a link");
         fs::remove_file(&etc).unwrap();
         fs::create_dir(&etc).unwrap();
         symlink(elsewhere.join("a"), etc.join("a")).unwrap();
         assert!(look(&etc, "a").is_err() && write(&etc, "a", TEXT).is_err());
-        assert!(remove(&etc, "a", TEXT, true).is_err());
+        assert_eq!(remove(&etc, "a", TEXT, true).unwrap(), Removal::NotOurs);
         untouched("the directory is a link");
         fs::create_dir(etc.join("b")).unwrap();
         symlink(&victim, etc.join("b/resolv.conf")).unwrap();
-        assert!(look(&etc, "b").is_err() && !write(&etc, "b", TEXT).unwrap());
-        assert!(remove(&etc, "b", TEXT, true).is_err());
+        assert_eq!(look(&etc, "b").unwrap(), Standing::Other);
+        assert!(!write(&etc, "b", TEXT).unwrap());
+        assert_eq!(remove(&etc, "b", TEXT, true).unwrap(), Removal::NotOurs);
         untouched("the file is a link");
+    }
+
+    #[test]
+    fn what_has_taken_our_place_stays() {
+        let to_nowhere = |path: &Path| symlink("/nowhere", path);
+        let file = |path: &Path| fs::write(path, "");
+        let directory = |path: &Path| fs::create_dir(path);
+        let fifo = |path: &Path| {
+            let mode = Mode::from_raw_mode(0o600);
+            Ok(mknodat(CWD, path, FileType::Fifo, mode, 0)?)
+        };
+        let socket = |path: &Path| UnixListener::bind(path).map(drop);
+        type Put<'a> = &'a dyn Fn(&Path) -> std::io::Result<()>;
+        let cases: [(&str, &str, Put); 10] = [
+            ("", "a link", &to_nowhere),
+            ("", "a file", &file),
+            ("a", "a link", &to_nowhere),
+            ("a", "a file", &file),
+            ("a", "a FIFO", &fifo),
+            ("a", "a socket", &socket),
+            ("a/resolv.conf", "a link", &to_nowhere),
+            ("a/resolv.conf", "a directory", &directory),
+            ("a/resolv.conf", "a FIFO", &fifo),
+            ("a/resolv.conf", "a socket", &socket),
+        ];
+        for (place, kind, put) in cases {
+            let tmp = tempfile::tempdir().unwrap();
+            let etc = tmp.path().join("netns");
+            assert!(write(&etc, "a", TEXT).unwrap());
+            let path = match place {
+                "" => etc.clone(),
+                place => etc.join(place),
+            };
+            match path.is_dir() {
+                true => fs::remove_dir_all(&path).unwrap(),
+                false => fs::remove_file(&path).unwrap(),
+            }
+            put(&path).unwrap();
+            let removal = remove(&etc, "a", TEXT, true).unwrap();
+            assert_eq!(removal, Removal::NotOurs, "{kind} at {place:?}");
+            remove_root(&etc).unwrap();
+            assert!(path.symlink_metadata().is_ok(), "{kind} at {place:?}");
+        }
     }
 
     #[test]

@@ -16,6 +16,7 @@ crate::tests!(
     the_processes_of_an_instance_ask_the_resolver_of_its_vpc,
     a_resolv_conf_of_the_users_own_survives,
     a_link_in_etc_netns_is_not_followed,
+    what_has_taken_a_resolv_confs_place_stays,
     a_start_that_fails_leaves_no_resolv_conf,
     a_resolv_conf_goes_with_its_instance,
     what_a_killed_daemon_wrote_is_no_users_own,
@@ -114,6 +115,51 @@ fn a_link_in_etc_netns_is_not_followed() -> Result<()> {
     outcome?;
     ensure!(said?.contains(&site.a) && stopped?.success());
     ensure!(written == 0, "something was written through the link");
+    Ok(())
+}
+
+fn what_has_taken_a_resolv_confs_place_stays() -> Result<()> {
+    let mut site = Site::new()?;
+    let outcome = replaced_survives(&mut site);
+    // They are there after a failure only, and not all of them.
+    let _ = fs::remove_file(etc(&site.a));
+    let _ = fs::remove_dir_all(etc(&site.b));
+    outcome
+}
+
+fn replaced_survives(site: &mut Site) -> Result<()> {
+    for end in [Signal::TERM, Signal::KILL] {
+        site.up(&site.template(), &[])?;
+        fs::remove_dir_all(etc(&site.a))?;
+        symlink("/nowhere", etc(&site.a))?;
+        fs::remove_file(resolv_conf(&site.b))?;
+        fs::create_dir(resolv_conf(&site.b))?;
+        if end == Signal::KILL {
+            site.stop(end)?;
+        }
+        let down = site.privlink(&["down"])?;
+        ensure!(down.status.success(), "{}", text(&down));
+        for (namespace, left) in [
+            (site.a.clone(), etc(&site.a)),
+            (site.b.clone(), resolv_conf(&site.b)),
+        ] {
+            ensure!(left.symlink_metadata().is_ok(), "{namespace}'s is gone");
+            ensure!(!PathBuf::from("/run/netns").join(&namespace).exists());
+            let warning = format!(
+                "warning: what has taken the place of {} is not privlink's",
+                resolv_conf(&namespace).display()
+            );
+            match end {
+                Signal::KILL => ensure!(text(&down).contains(&warning), "{}", text(&down)),
+                _ => drop(site.daemon_says(&warning, Duration::from_secs(1))?),
+            }
+        }
+        if end == Signal::TERM {
+            ensure!(site.stop(end)?.success());
+        }
+        fs::remove_file(etc(&site.a))?;
+        fs::remove_dir_all(etc(&site.b))?;
+    }
     Ok(())
 }
 
