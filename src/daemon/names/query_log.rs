@@ -10,8 +10,10 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use hickory_proto::rr::Record;
+use rustix::fs::{OFlags, fcntl_setfl};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::dig::{data, status};
@@ -129,12 +131,23 @@ impl Drop for QueryLog {
 }
 
 fn append(path: &Path) -> Result<File> {
-    OpenOptions::new()
+    let failed = || format!("cannot write the query log {}", path.display());
+    // A FIFO's opening would wait for its reader.
+    let file = OpenOptions::new()
         .append(true)
         .create(true)
         .mode(0o600)
-        .open(path)
-        .with_context(|| format!("cannot write the query log {}", path.display()))
+        .custom_flags(OFlags::NONBLOCK.bits() as i32)
+        .open(path);
+    let file = match file {
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::NXIO) => {
+            bail!("{}: nobody reads it; a FIFO's reader comes first", failed())
+        }
+        file => file.with_context(failed)?,
+    };
+    // The writer may wait for it.
+    fcntl_setfl(&file, OFlags::APPEND).with_context(failed)?;
+    Ok(file)
 }
 
 /// Writes until nobody logs any more; what is written can be read as soon as nothing waits.
@@ -183,5 +196,40 @@ fn answer(record: &Record) -> Answer {
         rdata: data(&record.data),
         record_type: record.record_type().to_string(),
         class: "IN",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+    use super::*;
+
+    #[test]
+    fn a_fifo_is_written_only_while_somebody_reads_it() {
+        let tmp = tempfile::tempdir().unwrap();
+        let path = tmp.path().join("fifo");
+        mknodat(CWD, &path, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+        let error = append(&path).unwrap_err().to_string();
+        let expected = format!(
+            "cannot write the query log {}: nobody reads it; a FIFO's reader comes first",
+            path.display()
+        );
+        assert_eq!(error, expected);
+        let mut reader = OpenOptions::new()
+            .read(true)
+            .custom_flags(OFlags::NONBLOCK.bits() as i32)
+            .open(&path)
+            .unwrap();
+        let mut log = append(&path).unwrap();
+        let flags = rustix::fs::fcntl_getfl(&log).unwrap();
+        assert!(!flags.contains(OFlags::NONBLOCK), "{flags:?}");
+        log.write_all(b"line\n").unwrap();
+        drop(log);
+        let mut read = String::new();
+        reader.read_to_string(&mut read).unwrap();
+        assert_eq!(read, "line\n");
     }
 }
