@@ -406,9 +406,13 @@ pub enum ControlError {
     },
     #[error(
         "InvalidParameter: Enabling private DNS requires both enableDnsSupport and enableDnsHostnames VPC attributes set to \
-         true for VPC {vpc}; write EnableDnsHostnames: true there"
+         true for VPC {vpc}; write {wanted} there"
     )]
-    PrivateDnsAttributes { property: String, vpc: Named },
+    PrivateDnsAttributes {
+        property: String,
+        vpc: Named,
+        wanted: &'static str,
+    },
     #[error(
         "InvalidParameter: Private DNS can't be enabled because the service {service} does not provide a private DNS name."
     )]

@@ -83,13 +83,17 @@ impl ControlState {
 
     /// Can there be private DNS in this VPC?
     pub(in crate::control) fn check_dns_attributes(&self, vpc: &Vpc) -> Result<(), ControlError> {
-        match vpc.has_private_names() {
-            true => Ok(()),
-            false => Err(ControlError::PrivateDnsAttributes {
-                property: ENABLED.to_owned(),
-                vpc: self.named_vpc(vpc.vpc_id),
-            }),
-        }
+        let wanted = match (vpc.enable_dns_support, vpc.enable_dns_hostnames) {
+            (true, true) => return Ok(()),
+            (true, false) => "EnableDnsHostnames: true",
+            (false, true) => "EnableDnsSupport: true",
+            (false, false) => "EnableDnsSupport: true and EnableDnsHostnames: true",
+        };
+        Err(ControlError::PrivateDnsAttributes {
+            property: ENABLED.to_owned(),
+            vpc: self.named_vpc(vpc.vpc_id),
+            wanted,
+        })
     }
 
     /// An endpoint claims a domain in its VPC, or none any more.

@@ -92,9 +92,19 @@ fn an_endpoint_answers_to_its_services_name_once_that_is_verified_and_while_traf
 
 #[test]
 fn private_dns_needs_both_attributes_of_the_vpc() {
-    let message = "InvalidParameter: Enabling private DNS requires both enableDnsSupport and enableDnsHostnames VPC attributes \
-                   set to true for VPC `Dark` (ID); write EnableDnsHostnames: true there";
-    for (support, hostnames) in [(None, None), (Some(false), Some(true))] {
+    for (support, hostnames, wanted) in [
+        (None, None, "EnableDnsHostnames: true"),
+        (Some(false), Some(true), "EnableDnsSupport: true"),
+        (
+            Some(false),
+            None,
+            "EnableDnsSupport: true and EnableDnsHostnames: true",
+        ),
+    ] {
+        let message = format!(
+            "InvalidParameter: Enabling private DNS requires both enableDnsSupport and enableDnsHostnames VPC attributes \
+             set to true for VPC `Dark` (ID); write {wanted} there"
+        );
         let mut world = named(NAME);
         let created = world.by(CONSUMER).done(Command::CreateVpc(CreateVpc {
             enable_dns_support: support,
@@ -111,7 +121,7 @@ fn private_dns_needs_both_attributes_of_the_vpc() {
             subnet_ids: vec![subnet],
             ..world.private("Endpoint")
         };
-        world.refuses_private(command, message);
+        world.refuses_private(command, &message);
     }
 }
 
