@@ -67,10 +67,17 @@ fn name(given: &str) -> Result<Name, Refusal> {
         let instead = format!("it is an address; `-x {given}` asks for its name");
         return Err(wrong(&instead));
     }
-    let mut name = Name::from_utf8(given)
-        .map_err(|_| wrong("its labels have 1 to 63 bytes, and all of it 255 at most"))?;
+    let mut name = Name::from_utf8(given).map_err(|_| wrong(&why_malformed(given)))?;
     name.set_fqdn(true);
     Ok(name)
+}
+
+fn why_malformed(given: &str) -> String {
+    let impossible = |c: &char| *c != '.' && Name::from_utf8(format!("a{c}a")).is_err();
+    match given.chars().find(impossible) {
+        Some(c) => format!("{c:?} cannot stand in one"),
+        None => "its labels have 1 to 63 bytes, and all of it 255 at most".to_owned(),
+    }
 }
 
 fn record_type(given: &str) -> Result<RecordType, Refusal> {
@@ -180,9 +187,10 @@ mod tests {
             ("", "empty"),
             ("192.0.2.1", "-x 192.0.2.1"),
             ("2001:db8::1", "-x 2001:db8::1"),
-            ("a..b", "no domain name"),
-            (&"x".repeat(64), "no domain name"),
-            (&"x.".repeat(200), "no domain name"),
+            ("a b.test", "no domain name: ' ' cannot stand in one"),
+            ("a..b", "1 to 63 bytes"),
+            (&"x".repeat(64), "1 to 63 bytes"),
+            (&"x.".repeat(200), "255 at most"),
         ] {
             let said = name(wrong).unwrap_err().view().message;
             assert!(said.contains(because), "{wrong}: {said}");
