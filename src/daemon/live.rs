@@ -400,6 +400,7 @@ fn notes<'s>(
     let names: Vec<_> = stacks.iter().map(|stack| stack.name.as_str()).collect();
     let several = next.list.len() > 1;
     notes.extend(private_names::notes(&next.state, &names, several));
+    notes.extend(resolv_conf::notes(&next.state, &names, several));
     if !scripts.is_empty() && !run_user_data {
         let names: Vec<_> = scripts.iter().map(|script| script.name.as_str()).collect();
         notes.push(format!(

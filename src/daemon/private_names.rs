@@ -52,10 +52,15 @@ fn stack<I: Id>(state: &ControlState, id: I) -> &str {
     owner.and_then(|owner| owner.stack()).unwrap_or_default()
 }
 
-fn is_of<I: Id>(state: &ControlState, id: I, names: &[&str]) -> bool {
+pub(super) fn is_of<I: Id>(state: &ControlState, id: I, names: &[&str]) -> bool {
     names.contains(&stack(state, id))
 }
 
-fn called<I: Id>(state: &ControlState, id: I, logical_id: &str, several: bool) -> String {
+pub(super) fn called<I: Id>(
+    state: &ControlState,
+    id: I,
+    logical_id: &str,
+    several: bool,
+) -> String {
     view::in_stack(stack(state, id), logical_id, several)
 }

@@ -9,6 +9,7 @@ use std::path::Path;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+use super::private_names::{called, is_of};
 use super::state_dir::boot_id;
 use crate::control::{ControlState, Instance, Vpc};
 use crate::io::{Removal, Standing, privileged};
@@ -54,6 +55,23 @@ pub fn of(state: &ControlState) -> Vec<ResolvConf> {
         })
     };
     state.instances().filter_map(file).collect()
+}
+
+/// A sentence for each VPC of these stacks whose instances have none.
+pub fn notes(state: &ControlState, names: &[&str], several: bool) -> Vec<String> {
+    let without = |vpc: &&Vpc| {
+        let mut instances = state.instances();
+        !vpc.enable_dns_support
+            && is_of(state, vpc.vpc_id, names)
+            && instances.any(|instance| instance.vpc_id == vpc.vpc_id)
+    };
+    let note = |vpc: &Vpc| {
+        format!(
+            "{} has EnableDnsSupport: false: its instances have no resolver, and their namespaces the host's /etc/resolv.conf",
+            called(state, vpc.vpc_id, &vpc.client_token, several)
+        )
+    };
+    state.vpcs().filter(without).map(note).collect()
 }
 
 /// The place for `file`, after one that nobody needs any more was removed; `None`: somebody else's is there.

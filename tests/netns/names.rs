@@ -210,7 +210,9 @@ fn a_vpc_without_dns_support_has_no_resolver() -> Result<()> {
         )
     };
     let without = site.template().edit(&vpc(true), &vpc(false));
-    site.applied("template.yaml", &without)?;
+    let said = site.applied("template.yaml", &without)?;
+    let note = "Vpc1 has EnableDnsSupport: false: its instances have no resolver";
+    ensure!(said.contains(note), "{said}");
     ensure!(!etc(&site.a).exists() && resolv_conf(&site.b).exists());
     let output = site.privlink(&["dig", "EC2A", "www.example"])?;
     ensure!(output.status.code() == Some(1), "{}", text(&output));
