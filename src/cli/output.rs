@@ -94,6 +94,11 @@ pub(crate) fn print_error(error: &anyhow::Error) {
     }
 }
 
+/// What comes next, and is no part of the output.
+pub(crate) fn print_note(text: &str) {
+    eprintln!("privlink: note: {text}");
+}
+
 /// What the user should know though the command goes on.
 pub(crate) fn print_warning(text: &str) {
     let word = paint("warning:", Colour::Yellow, std::io::stderr().is_terminal());

@@ -44,18 +44,24 @@ impl Services {
     pub(super) fn run(self, global: &Global) -> Result<ExitCode> {
         let dir = StateDir::new(&global.state_dir)?;
         let path = "/v1/vpc-endpoint-services";
-        let text = match self.what {
-            What::List => show::render(&dir, path, global.output, show::services),
+        match self.what {
+            What::List => {
+                let text = show::render(&dir, path, global.output, show::services)?;
+                output::write_stdout(&text)?;
+            }
             What::Verify { service } => {
                 let path = format!("{path}/start-private-dns-verification");
                 let body = StartPrivateDnsVerification {
                     service_id: service,
                 };
                 let service: VpcEndpointService = client::send(&dir, &path, &body)?;
-                show::rendered(&dir, &[service], global.output, show::private_names)
+                let text = show::rendered(&dir, &[service], global.output, show::private_names)?;
+                output::write_stdout(&text)?;
+                output::print_note(
+                    "the record is being looked up; `privlink services list` shows the outcome",
+                );
             }
-        }?;
-        output::write_stdout(&text)?;
+        }
         Ok(ExitCode::SUCCESS)
     }
 }
