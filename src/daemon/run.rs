@@ -218,7 +218,12 @@ fn hear(live: &Live, query_log: &mut Option<QueryLog>, event: IoEvent) {
                 log.write(&live.fabric(), &query);
             }
         }
-        IoEvent::Core(Event::Ask { id, view, ask }) => live.names.ask(id, view, ask),
+        IoEvent::Core(Event::Ask {
+            id,
+            view,
+            asker,
+            ask,
+        }) => live.names.ask(id, view, asker, ask),
         event => live.notice(&event),
     }
 }

@@ -61,7 +61,7 @@ pub use eni::EniCounters;
 pub use health::{Failure, TargetHealth, TargetHealthView};
 pub use idx::{Idx, IdxAllocator, Table};
 pub use names::{NameFailure, ResourceName, ResourceNameOutcome};
-pub use resolver::{AskId, QueryLog, ResolverCounters};
+pub use resolver::{AskId, Asker, QueryLog, Quota, ResolverCounters};
 pub use time::Instant;
 pub use verdict::{DropReason, Verdict};
 pub use view::{FlowView, SideView};
@@ -148,6 +148,8 @@ pub enum Event {
         id: AskId,
         /// In whose view it is.
         view: View,
+        /// For whom.
+        asker: Asker,
         /// The question.
         ask: dns::Ask,
     },

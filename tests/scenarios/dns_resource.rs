@@ -7,7 +7,7 @@ use hickory_proto::rr::Name;
 use privlink::dataplane::config::{ResourceTarget, View};
 use privlink::dataplane::dns::Upstream;
 use privlink::dataplane::{
-    AskId, DropReason, EniIdx, Event, NameFailure, ResourceName, ResourceNameOutcome,
+    AskId, Asker, DropReason, EniIdx, Event, NameFailure, ResourceName, ResourceNameOutcome,
 };
 use privlink::net::Addr;
 use privlink::sim::{PacketBuilder, Topology, World, tcp, zone};
@@ -103,6 +103,31 @@ fn a_name_of_the_vpcs_own_zones_is_known_at_once() {
     world.advance(600 * SECOND);
     assert_eq!(outcomes(&world), []);
     assert_eq!(asked(&world), []);
+}
+
+#[test]
+fn what_an_instance_is_refused_upstream_is_not_refused_to_the_resource_of_that_name() {
+    let mut world = world(&named(OUTSIDE, ""));
+    world.send(B, &resolver::query(OUTSIDE));
+    let events = world.events().into_iter();
+    let asked: Vec<_> = events
+        .filter_map(|event| match event {
+            Event::Ask { id, asker, .. } => Some((asker, id)),
+            _ => None,
+        })
+        .collect();
+    let [(Asker::Itself, own), (Asker::Instance, instances)] = asked[..] else {
+        panic!("{asked:?}")
+    };
+    let refused = Upstream::Failed(ResponseCode::ServFail);
+    world
+        .dataplane
+        .handle_resolved(instances, refused, world.now);
+    assert_eq!(world.advance(Duration::ZERO).len(), 1);
+    assert_eq!(outcomes(&world), []);
+    tell(&world, own, OUTSIDE, 60, EC2);
+    world.advance(Duration::ZERO);
+    assert_eq!(outcomes(&world), [resolved([EC2])]);
 }
 
 #[test]

@@ -120,7 +120,7 @@ pub fn asked(world: &World) -> Vec<(AskId, View, Ask)> {
 pub fn asked_of(dataplane: &Dataplane) -> Vec<(AskId, View, Ask)> {
     let events = iter::from_fn(|| dataplane.poll_event());
     let asks = events.filter_map(|event| match event {
-        Event::Ask { id, view, ask } => Some((id, view, ask)),
+        Event::Ask { id, view, ask, .. } => Some((id, view, ask)),
         _ => None,
     });
     asks.collect()

@@ -16,7 +16,7 @@ use hickory_proto::op::ResponseCode;
 
 use crate::dataplane::config::View;
 use crate::dataplane::dns::{self, Ask, Query, Resolution, Response, Step};
-use crate::dataplane::{AskId, Dataplane};
+use crate::dataplane::{AskId, Asker, Dataplane};
 use crate::io::Clock;
 use upstream::Upstream;
 
@@ -60,10 +60,10 @@ impl Names {
     }
 
     /// The data plane asks; it is told as soon as upstream has said something.
-    pub fn ask(self: &Arc<Self>, id: AskId, view: View, ask: Ask) {
+    pub fn ask(self: &Arc<Self>, id: AskId, view: View, asker: Asker, ask: Ask) {
         let names = Arc::clone(self);
         tokio::spawn(async move {
-            let said = names.upstream.lookup(view, &ask).await;
+            let said = names.upstream.lookup(view, asker, &ask).await;
             names.dataplane.handle_resolved(id, said, names.clock.now());
             (names.wake)();
         });
@@ -82,7 +82,9 @@ impl Names {
         loop {
             match self.dataplane.resolve(view, resolution) {
                 Step::Respond(response) => return response,
-                Step::Ask(ask) => resolution.told(self.upstream.lookup(view, &ask).await),
+                Step::Ask(ask) => {
+                    resolution.told(self.upstream.lookup(view, Asker::Itself, &ask).await);
+                }
             }
         }
     }

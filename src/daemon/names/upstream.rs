@@ -1,8 +1,10 @@
 //! What is in none of a view's zones: asked of the servers upstream, by hickory-resolver.
 //!
 //! Invariants: each view has a resolver, and so a cache, of its own: nobody learns from a TTL what another VPC has asked for. No
-//! more than [`IN_FLIGHT`] questions are under way, and none takes longer than [`PATIENCE`]. Names are asked for as they are:
-//! search lists and the hosts file are not this machine's to add.
+//! more than [`IN_FLIGHT`] questions are under way (`shares`), and none takes longer than [`PATIENCE`]. Names are asked for as they
+//! are: search lists and the hosts file are not this machine's to add.
+
+mod shares;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -20,13 +22,12 @@ use hickory_resolver::proto::rr::{Record, RecordType};
 use hickory_resolver::system_conf::read_system_conf;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use tokio::sync::Semaphore;
 
+use crate::dataplane::Asker;
 use crate::dataplane::config::View;
 use crate::dataplane::dns::{self, Ask};
+use shares::{IN_FLIGHT, Shares};
 
-/// How many questions may be under way; one more fails at once, so that nothing piles up behind a slow server.
-const IN_FLIGHT: usize = 256;
 /// How long a server may take, and how often all of them are asked.
 const TIMEOUT: Duration = Duration::from_secs(2);
 const ATTEMPTS: usize = 2;
@@ -53,7 +54,7 @@ pub struct Upstream {
     /// Why nobody, where somebody was to be.
     missing: Option<String>,
     resolvers: Mutex<HashMap<View, TokioResolver>>,
-    under_way: Semaphore,
+    shares: Shares,
 }
 
 impl Upstream {
@@ -70,7 +71,7 @@ impl Upstream {
             config,
             missing,
             resolvers: Mutex::default(),
-            under_way: Semaphore::new(IN_FLIGHT),
+            shares: Shares::default(),
         }
     }
 
@@ -88,13 +89,12 @@ impl Upstream {
         servers.map(address_of).collect()
     }
 
-    /// Asks for `view`.
-    pub async fn lookup(&self, view: View, ask: &Ask) -> dns::Upstream {
+    /// Asks in `view`, for `asker`.
+    pub async fn lookup(&self, view: View, asker: Asker, ask: &Ask) -> dns::Upstream {
         let Some(resolver) = self.resolver(view) else {
             return dns::Upstream::Failed(ResponseCode::Refused);
         };
-        let Ok(_permit) = self.under_way.try_acquire() else {
-            tracing::debug!(name = %ask.name, "too many questions are under way upstream");
+        let Some(_place) = self.shares.take(view, asker) else {
             return dns::Upstream::Failed(ResponseCode::ServFail);
         };
         match tokio::time::timeout(PATIENCE, asked(&resolver, ask)).await {

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use rand_chacha::rand_core::Rng;
 
 use super::super::Dataplane;
+use super::super::config::EniIdx;
 use super::super::dropped::Dropped;
 use super::super::time::Instant;
 use super::super::verdict::{DropReason, Verdict};
@@ -47,7 +48,7 @@ const NEVER: u64 = u64::MAX;
 struct Ledger {
     open: HashMap<Key, Held, FixedState>,
     schedule: BTreeSet<(Instant, Key)>,
-    quota: Quota,
+    quota: Quota<EniIdx>,
     /// How many there have been.
     opened: u64,
 }

@@ -39,9 +39,10 @@ use connections::Connections;
 pub use counters::ResolverCounters;
 pub(super) use host::Host;
 use news::News;
-pub use questions::AskId;
 use questions::Questions;
+pub use questions::{AskId, Asker};
 pub(super) use questions::{Waiting, Who};
+pub use quota::Quota;
 pub(super) use rate::Rate;
 
 /// Where resolvers are asked.

@@ -1,7 +1,7 @@
 //! What upstream has been asked, and who waits for it.
 //!
-//! Invariant: upstream is asked the same of the same view once at a time; each question ends, five seconds after it was asked at the
-//! latest.
+//! Invariant: upstream is asked the same of the same view once at a time, for a resource whatever instances ask, so that nothing
+//! which an instance is refused is refused to a resource; each question ends, five seconds after it was asked at the latest.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use hickory_proto::op::ResponseCode;
 use parking_lot::Mutex;
 
 use super::super::Event;
-use super::super::config::{ResourceIdx, View};
+use super::super::config::{EniIdx, ResourceIdx, View};
 use super::super::dns::{Ask, Query, Resolution, Upstream};
 use super::super::names::Known;
 use super::super::time::Instant;
@@ -31,6 +31,15 @@ const MOST_EACH: usize = 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AskId(u64);
 
+/// For whom upstream is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Asker {
+    /// An instance.
+    Instance,
+    /// privlink itself: a resource's name, a proof, or what people ask it.
+    Itself,
+}
+
 /// A question that cannot go on without upstream.
 pub(in crate::dataplane) struct Waiting {
     pub(in crate::dataplane) view: View,
@@ -46,6 +55,15 @@ pub(in crate::dataplane) enum Who {
     Resource(ResourceIdx, Arc<Known>),
 }
 
+impl Who {
+    fn asker(&self) -> Asker {
+        match self {
+            Self::Client(..) => Asker::Instance,
+            Self::Resource(..) => Asker::Itself,
+        }
+    }
+}
+
 /// All questions to upstream.
 pub(in crate::dataplane) struct Questions {
     /// When something is due, in microseconds; [`NEVER`] while nothing is.
@@ -58,15 +76,16 @@ const NEVER: u64 = u64::MAX;
 struct Ledger {
     /// In the order in which they were asked.
     open: BTreeMap<AskId, Open>,
-    ids: HashMap<(View, Ask), AskId, FixedState>,
+    ids: HashMap<(View, Asker, Ask), AskId, FixedState>,
     told: VecDeque<Told>,
     next: AskId,
-    quota: Quota,
+    quota: Quota<EniIdx>,
 }
 
 /// Upstream has yet to say something.
 struct Open {
     view: View,
+    asker: Asker,
     ask: Ask,
     until: Instant,
     waiting: VecDeque<Waiting>,
@@ -150,35 +169,45 @@ impl Ledger {
         {
             return Err(Box::new(waiting));
         }
-        let view = waiting.view;
-        if let Some(open) = self.same(view, &ask) {
+        let (view, asker) = (waiting.view, waiting.who.asker());
+        if let Some(open) = self.same(view, asker, &ask) {
             open.waiting.push_back(waiting);
             return Ok(None);
         }
         let id = self.next;
         self.next = AskId(id.0 + 1);
-        self.ids.insert((view, ask.clone()), id);
+        self.ids.insert((view, asker, ask.clone()), id);
         let open = Open {
             view,
+            asker,
             ask: ask.clone(),
             until: now + PATIENCE,
             waiting: VecDeque::from([waiting]),
         };
         self.open.insert(id, open);
-        Ok(Some(Event::Ask { id, view, ask }))
+        Ok(Some(Event::Ask {
+            id,
+            view,
+            asker,
+            ask,
+        }))
     }
 
-    fn same(&mut self, view: View, ask: &Ask) -> Option<&mut Open> {
-        let id = self.ids.get(&(view, ask.clone()))?;
+    fn same(&mut self, view: View, asker: Asker, ask: &Ask) -> Option<&mut Open> {
+        let id = self.ids.get(&(view, asker, ask.clone()))?;
         self.open.get_mut(id)
     }
 
     fn tell(&mut self, id: AskId, upstream: Upstream, at: Instant) {
         if let Some(Open {
-            view, ask, waiting, ..
+            view,
+            asker,
+            ask,
+            waiting,
+            ..
         }) = self.open.remove(&id)
         {
-            self.ids.remove(&(view, ask));
+            self.ids.remove(&(view, asker, ask));
             self.told.push_back(Told {
                 at,
                 upstream,

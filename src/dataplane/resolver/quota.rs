@@ -3,23 +3,23 @@
 //! Invariant: a newcomer always finds room: nobody has more than is left for everybody else.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 
 use foldhash::fast::FixedState;
 
-use super::super::config::EniIdx;
-
-/// What is held, of how much there is.
-pub(super) struct Quota {
+/// What is held, of how much there is, and by whom.
+pub struct Quota<K> {
     /// Of this many.
     most: usize,
     /// So many at most for one.
     most_each: usize,
     held: usize,
-    holders: HashMap<EniIdx, usize, FixedState>,
+    holders: HashMap<K, usize, FixedState>,
 }
 
-impl Quota {
-    pub(super) fn new(most: usize, most_each: usize) -> Self {
+impl<K: Copy + Eq + Hash> Quota<K> {
+    /// All of it, of which one may have `most_each`.
+    pub fn new(most: usize, most_each: usize) -> Self {
         Self {
             most,
             most_each,
@@ -28,8 +28,8 @@ impl Quota {
         }
     }
 
-    /// Takes one more, if this interface may have it.
-    pub(super) fn take(&mut self, holder: EniIdx) -> bool {
+    /// Takes one more, if this holder may have it.
+    pub fn take(&mut self, holder: K) -> bool {
         let held = self.holders.get(&holder).copied().unwrap_or(0);
         let has_room = held < self.most_each && held < self.most.saturating_sub(self.held);
         if has_room {
@@ -40,7 +40,7 @@ impl Quota {
     }
 
     /// Gives one back.
-    pub(super) fn give_back(&mut self, holder: EniIdx) {
+    pub fn give_back(&mut self, holder: K) {
         if let Some(held) = self.holders.get_mut(&holder) {
             *held -= 1;
             self.held -= 1;
@@ -54,6 +54,7 @@ impl Quota {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dataplane::config::EniIdx;
 
     #[test]
     fn a_newcomer_finds_room_whatever_the_others_take() {

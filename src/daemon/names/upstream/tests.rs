@@ -1,10 +1,13 @@
 //! Against a real server on loopback, UDP and TCP, that this file is.
 
+use std::future::poll_fn;
 use std::io::{Read, Write};
 use std::net::{TcpListener, UdpSocket};
+use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 
 use hickory_resolver::proto::op::{Message, MessageType, OpCode};
 use hickory_resolver::proto::rr::rdata::{A, CNAME, SOA, TXT};
@@ -122,7 +125,7 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 fn lookup(upstream: &Upstream, ask: &Ask) -> dns::Upstream {
-    runtime().block_on(upstream.lookup(View::Public, ask))
+    runtime().block_on(upstream.lookup(View::Public, Asker::Itself, ask))
 }
 
 /// What it said, in one line.
@@ -237,12 +240,12 @@ fn views_do_not_share_what_they_know_and_forget_it_when_they_go() {
     });
     let upstream = server.upstream();
     let ask = ask("x.test.", RecordType::A);
-    let (one, two) = (View::Vpc(VpcIdx::new(1, 1)), View::Vpc(VpcIdx::new(2, 1)));
+    let (one, two) = (vpc(1), vpc(2));
     let count = |views: &[View]| {
         let before = server.asked();
         runtime().block_on(async {
             for view in views {
-                upstream.lookup(*view, &ask).await;
+                upstream.lookup(*view, Asker::Instance, &ask).await;
             }
         });
         server.asked() - before
@@ -288,29 +291,76 @@ fn a_server_that_fails_refuses_or_is_silent_is_told_apart() {
     }
 }
 
+/// A server that answers for one name, and says nothing of all others.
+fn mostly_dead() -> Server {
+    Server::start(|asked, _, response| match *asked == name("good.test.") {
+        true => {
+            response.add_answer(a("good.test.", 60, 1));
+        }
+        false => response.metadata.response_code = ResponseCode::BADCOOKIE,
+    })
+}
+
+type Lookup<'a> = Pin<Box<dyn Future<Output = dns::Upstream> + 'a>>;
+
+/// Asks for many names that nobody answers; those of the questions that were not refused at once, and so are under way.
+async fn pile_up(upstream: &Upstream, view: View, asker: Asker) -> Vec<Lookup<'_>> {
+    let mut under_way: Vec<Lookup<'_>> = Vec::new();
+    for number in 0..2 * IN_FLIGHT {
+        let ask = ask(&format!("x{number}.test."), RecordType::A);
+        let mut lookup: Lookup<'_> =
+            Box::pin(async move { upstream.lookup(view, asker, &ask).await });
+        match poll_fn(|context| Poll::Ready(lookup.as_mut().poll(context))).await {
+            Poll::Pending => under_way.push(lookup),
+            Poll::Ready(said) => {
+                let refused = matches!(said, dns::Upstream::Failed(ResponseCode::ServFail));
+                assert!(refused, "{said:?}");
+            }
+        }
+    }
+    under_way
+}
+
+async fn is_answered(upstream: &Upstream, view: View, asker: Asker) -> bool {
+    let good = ask("good.test.", RecordType::A);
+    let said = upstream.lookup(view, asker, &good).await;
+    matches!(said, dns::Upstream::Records(_))
+}
+
+fn vpc(number: u32) -> View {
+    View::Vpc(VpcIdx::new(number, 1))
+}
+
+#[test]
+fn instances_that_ask_a_dead_server_keep_out_neither_other_vpcs_nor_privlink_itself() {
+    let server = mostly_dead();
+    let upstream = server.upstream();
+    runtime().block_on(async {
+        let mut held = Vec::new();
+        for number in 1..=8 {
+            assert!(is_answered(&upstream, vpc(number), Asker::Instance).await);
+            let more = pile_up(&upstream, vpc(number), Asker::Instance).await;
+            assert!((1..=shares::EACH).contains(&more.len()), "{}", more.len());
+            held.extend(more);
+        }
+        assert!(held.len() <= shares::INSTANCES, "{}", held.len());
+        assert!(!is_answered(&upstream, vpc(1), Asker::Instance).await);
+        assert!(is_answered(&upstream, vpc(1), Asker::Itself).await);
+        assert!(is_answered(&upstream, View::Public, Asker::Itself).await);
+        // What was under way is over.
+        drop(held);
+        assert!(is_answered(&upstream, vpc(1), Asker::Instance).await);
+    });
+}
+
 #[test]
 fn no_more_questions_are_under_way_than_allowed() {
-    // It never answers.
-    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let address = silent.local_addr().unwrap();
-    let upstream = Arc::new(Upstream::new(&Servers::These(vec![address])));
+    let server = mostly_dead();
+    let upstream = server.upstream();
     runtime().block_on(async {
-        for count in 0..IN_FLIGHT {
-            let upstream = Arc::clone(&upstream);
-            let ask = ask(&format!("x{count}.test."), RecordType::A);
-            tokio::spawn(async move { upstream.lookup(View::Public, &ask).await });
-        }
-        while upstream.under_way.available_permits() > 0 {
-            tokio::task::yield_now().await;
-        }
-        let one_more = ask("more.test.", RecordType::A);
-        let one_more = upstream.lookup(View::Public, &one_more);
-        // At once, and not when the others have given up.
-        let said = tokio::time::timeout(TIMEOUT / 2, one_more).await;
-        assert!(matches!(
-            said,
-            Ok(dns::Upstream::Failed(ResponseCode::ServFail))
-        ));
+        let all = pile_up(&upstream, View::Public, Asker::Itself).await;
+        assert_eq!(all.len(), IN_FLIGHT);
+        assert!(!is_answered(&upstream, vpc(1), Asker::Instance).await);
     });
 }
 
