@@ -4,6 +4,7 @@
 //! more than [`IN_FLIGHT`] questions are under way (`shares`), and none takes longer than [`PATIENCE`]. Names are asked for as they
 //! are: search lists and the hosts file are not this machine's to add.
 
+mod cache;
 mod shares;
 
 use std::collections::HashMap;
@@ -33,8 +34,6 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 const ATTEMPTS: usize = 2;
 /// How long a question may take: as long as the data plane waits.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How many answers a view's cache holds: a message has at most 64 KiB, nearly all have less than one.
-const CACHED: u64 = 4096;
 /// The longest that an absence is remembered (RFC 2308, section 5: one to three hours).
 const LONGEST_NEGATIVE: Duration = Duration::from_secs(3 * 60 * 60);
 
@@ -136,7 +135,7 @@ async fn asked(resolver: &TokioResolver, ask: &Ask) -> dns::Upstream {
     let mut name = name.clone();
     // Else the domains of a search list would be tried.
     name.set_fqdn(true);
-    match resolver.lookup(name.clone(), *record_type).await {
+    match cache::lookup(resolver, &name, *record_type).await {
         Ok(found) if found.answers().is_empty() => dns::Upstream::Nothing {
             code: ResponseCode::NoError,
             soa: found.authorities().iter().find(is_soa).cloned(),
@@ -146,7 +145,7 @@ async fn asked(resolver: &TokioResolver, ask: &Ask) -> dns::Upstream {
         Err(NetError::Dns(DnsError::NoRecordsFound(missing)))
             if *missing.query.name() != name && *record_type != RecordType::CNAME =>
         {
-            match resolver.lookup(name, RecordType::CNAME).await {
+            match cache::lookup(resolver, &name, RecordType::CNAME).await {
                 Ok(alias) => dns::Upstream::Records(alias.answers().to_vec()),
                 Err(error) => failed(ask, error),
             }
@@ -221,7 +220,7 @@ fn options() -> ResolverOpts {
     options.edns0 = true;
     options.preserve_intermediates = true;
     options.use_hosts_file = ResolveHosts::Never;
-    options.cache_size = CACHED;
+    options.cache_size = cache::CACHED;
     options.negative_max_ttl = Some(LONGEST_NEGATIVE);
     options.max_active_requests = IN_FLIGHT;
     options

@@ -234,6 +234,62 @@ fn what_was_said_is_kept_for_its_time_and_counts_down() {
 }
 
 #[test]
+fn what_is_large_is_not_kept_whatever_makes_it_large() {
+    let text = |length| RData::TXT(TXT::new(vec!["x".repeat(length); 8]));
+    let server = Server::start(move |asked, _, response| {
+        let owner = asked.to_string();
+        response.metadata.truncation = true;
+        match owner.split('.').next() {
+            Some("addresses") => (0..200).for_each(|last| {
+                response.add_answer(a(&owner, 60, last));
+            }),
+            Some("text") => {
+                response.add_answer(Record::from_rdata(asked.clone(), 60, text(100)));
+            }
+            Some("characters") => {
+                let data = RData::TXT(TXT::new(vec!["x".into(); 300]));
+                response.add_answer(Record::from_rdata(asked.clone(), 60, data));
+            }
+            Some("absence") => {
+                response.add_authority(soa("test."));
+                (0..200).for_each(|last| {
+                    response.add_authority(a(&owner, 60, last));
+                });
+            }
+            Some("alias") => {
+                response.add_answer(cname(&owner, "addresses.test."));
+            }
+            Some("few") => (0..8).for_each(|last| {
+                response.add_answer(a(&owner, 60, last));
+            }),
+            _ => {
+                response.add_answer(Record::from_rdata(asked.clone(), 60, text(20)));
+            }
+        }
+    });
+    let upstream = server.upstream();
+    let times_asked = |text: &str, record_type| {
+        let before = server.asked();
+        said(&upstream, text, record_type);
+        server.asked() - before
+    };
+    for (text, record_type, large) in [
+        ("addresses.test.", RecordType::A, true),
+        ("text.test.", RecordType::TXT, true),
+        ("characters.test.", RecordType::TXT, true),
+        ("absence.test.", RecordType::A, true),
+        ("alias.test.", RecordType::A, true),
+        ("addresses.test.", RecordType::A, true),
+        ("few.test.", RecordType::A, false),
+        ("note.test.", RecordType::TXT, false),
+    ] {
+        assert!(times_asked(text, record_type) > 0, "{text}");
+        let again = times_asked(text, record_type);
+        assert_eq!(again > 0, large, "{text}: {again}");
+    }
+}
+
+#[test]
 fn views_do_not_share_what_they_know_and_forget_it_when_they_go() {
     let server = Server::start(|asked, _, response| {
         response.add_answer(a(&asked.to_string(), 60, 1));
