@@ -4,23 +4,27 @@
 //! this daemon hold is bounded.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use hickory_proto::op::ResponseCode;
+use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::Names;
+use crate::dataplane::Quota;
 use crate::dataplane::config::View;
 use crate::dataplane::dns::{Query, Resolution, Transport};
 
 /// How many TCP connections there may be; others wait to be accepted.
 const CONNECTIONS: usize = 64;
+/// Of them, those of one client; one more is closed.
+const EACH: usize = 8;
 /// How long one may be idle.
 const IDLE: Duration = Duration::from_secs(10);
 /// The longest query, in bytes: there is nothing that would make one longer.
@@ -83,17 +87,24 @@ impl Sockets {
 
     async fn by_tcp(&self, names: &Arc<Names>) {
         let places = Arc::new(Semaphore::new(CONNECTIONS));
+        let clients = Arc::new(Mutex::new(Quota::new(CONNECTIONS, EACH)));
         loop {
             // It is never closed.
             let Ok(place) = Arc::clone(&places).acquire_owned().await else {
                 return;
             };
             match self.tcp.accept().await {
-                Ok((mut stream, _)) => {
+                Ok((mut stream, from)) => {
+                    let client = client(from.ip());
+                    if !clients.lock().take(client) {
+                        continue;
+                    }
                     let (names, idle) = (Arc::clone(names), self.idle);
+                    let clients = Arc::clone(&clients);
                     tokio::spawn(async move {
                         // It ends when its peer has closed it, is silent, or breaks the rules.
                         let _ = converse(&mut stream, &names, idle).await;
+                        clients.lock().give_back(client);
                         drop(place);
                     });
                 }
@@ -103,6 +114,14 @@ impl Sockets {
                 }
             }
         }
+    }
+}
+
+/// Who it is at this address; by IPv6 a host has all of a /64.
+fn client(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        address => address,
     }
 }
 

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 
 use hickory_proto::op::{Message, MessageType, OpCode, Query as Question};
 use hickory_proto::rr::{Name, RecordType};
+use tokio::net::TcpSocket;
 
 use super::*;
 use crate::daemon::names::upstream::{Servers, Upstream};
@@ -15,10 +16,15 @@ use crate::sim::zone;
 struct Public {
     address: SocketAddr,
     upstream: std::net::UdpSocket,
-    _runtime: tokio::runtime::Runtime,
+    runtime: tokio::runtime::Runtime,
 }
 
 fn public() -> Public {
+    public_with(Duration::from_millis(500))
+}
+
+/// Connections may be silent for so long.
+fn public_with(idle: Duration) -> Public {
     let dataplane = Dataplane::new(Settings {
         workers: 1,
         seed: 7,
@@ -47,13 +53,13 @@ fn public() -> Public {
         .unwrap();
     let any = "127.0.0.1:0".parse().unwrap();
     let mut sockets = runtime.block_on(async { Sockets::bind(any).unwrap() });
-    sockets.idle = Duration::from_millis(500);
+    sockets.idle = idle;
     let address = sockets.udp.local_addr().unwrap();
     runtime.spawn(sockets.serve(Arc::new(names)));
     Public {
         address,
         upstream,
-        _runtime: runtime,
+        runtime,
     }
 }
 
@@ -76,7 +82,17 @@ impl Public {
     }
 
     fn connect(&self) -> std::net::TcpStream {
-        let stream = std::net::TcpStream::connect(self.address).unwrap();
+        self.connect_from([127, 0, 0, 1])
+    }
+
+    fn connect_from(&self, client: [u8; 4]) -> std::net::TcpStream {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((client, 0).into()).unwrap();
+        let connect = self
+            .runtime
+            .block_on(async { socket.connect(self.address).await });
+        let stream = connect.unwrap().into_std().unwrap();
+        stream.set_nonblocking(false).unwrap();
         stream.set_read_timeout(Some(2 * IDLE)).unwrap();
         stream
     }
@@ -138,10 +154,25 @@ fn what_is_no_query_harms_nobody() {
 #[test]
 fn connections_that_say_nothing_do_not_keep_others_out_for_ever() {
     let public = public();
-    let _silent: Vec<_> = (0..CONNECTIONS).map(|_| public.connect()).collect();
+    let clients = (0..CONNECTIONS).map(|client| [127, 0, 1, client as u8]);
+    let _silent: Vec<_> = clients.map(|client| public.connect_from(client)).collect();
     // It waits until one of them has been silent for too long.
     let answer = by_tcp(&mut public.connect(), ENDPOINT);
     assert_eq!(answer.answers.len(), 2);
+}
+
+#[test]
+fn one_client_has_no_more_than_its_share_of_the_connections() {
+    let public = public_with(Duration::from_secs(3600));
+    let mut streams: Vec<_> = (0..CONNECTIONS).map(|_| public.connect()).collect();
+    let answer = by_tcp(&mut public.connect_from([127, 0, 0, 2]), ENDPOINT);
+    assert_eq!(answer.answers.len(), 2);
+    for (count, stream) in streams.iter_mut().enumerate() {
+        match count < EACH {
+            true => assert_eq!(by_tcp(stream, ENDPOINT).answers.len(), 2),
+            false => assert_eq!(stream.read(&mut [0; 16]).unwrap_or(0), 0, "{count}"),
+        }
+    }
 }
 
 #[test]
