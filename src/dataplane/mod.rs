@@ -43,6 +43,7 @@ mod nat;
 mod pipeline;
 mod proxy_protocol;
 mod resolver;
+mod schedule;
 mod snapshot;
 mod sweep;
 mod terms;

@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -23,6 +23,7 @@ use super::config::{Resource, ResourceIdx, ResourceTarget, View};
 use super::dns::{Query, Resolution, Response};
 use super::idx::Table;
 use super::resolver::{Waiting, Who};
+use super::schedule::{Due, Schedule};
 use super::snapshot::Snapshot;
 use super::time::Instant;
 use super::{Dataplane, Event};
@@ -88,18 +89,16 @@ pub(super) struct Known {
 }
 
 /// All resources that are names.
+#[derive(Default)]
 pub(super) struct Names {
-    /// When something is due, in microseconds; [`NEVER`] while nothing is.
-    due: AtomicU64,
+    due: Due,
     ledger: Mutex<Ledger>,
 }
-
-const NEVER: u64 = u64::MAX;
 
 #[derive(Default)]
 struct Ledger {
     names: BTreeMap<ResourceIdx, Named>,
-    schedule: BTreeSet<(Instant, ResourceIdx)>,
+    schedule: Schedule<ResourceIdx>,
 }
 
 /// What is known of a name, and done about it.
@@ -114,15 +113,6 @@ struct Named {
     refused: u64,
     /// What has been told of it.
     told: Option<ResourceNameOutcome>,
-}
-
-impl Default for Names {
-    fn default() -> Self {
-        Self {
-            due: AtomicU64::new(NEVER),
-            ledger: Mutex::default(),
-        }
-    }
 }
 
 /// What is known of the names among these resources, whose names and views are those of `before`.
@@ -216,8 +206,7 @@ impl Names {
 
     /// Shows what there is to do without the lock.
     fn note(&self, ledger: &Ledger) {
-        let due = ledger.schedule.first();
-        self.due.store(due.map_or(NEVER, |(at, _)| at.0), Relaxed);
+        self.due.note(ledger.schedule.first());
     }
 }
 
@@ -226,16 +215,7 @@ impl Ledger {
         let Some(named) = self.names.get_mut(&idx) else {
             return;
         };
-        if let Some(before) = std::mem::replace(&mut named.wake, at) {
-            self.schedule.remove(&(before, idx));
-        }
-        self.schedule.extend(at.map(|at| (at, idx)));
-    }
-
-    /// The next name that is due.
-    fn next_due(&self, now: Instant) -> Option<ResourceIdx> {
-        let (at, idx) = self.schedule.first()?;
-        (*at <= now).then_some(*idx)
+        self.schedule.put(idx, &mut named.wake, at);
     }
 }
 
@@ -317,8 +297,7 @@ impl Dataplane {
 
     /// When [`Dataplane::look_up_names`] has something to do.
     pub(super) fn due_names(&self) -> Option<Instant> {
-        let due = self.names.due.load(Relaxed);
-        (due != NEVER).then_some(Instant(due))
+        self.names.due.at()
     }
 
     /// Looks up a few of the names that are due.
@@ -330,7 +309,7 @@ impl Dataplane {
             return;
         };
         for _ in 0..MOST {
-            let Some(idx) = ledger.next_due(now) else {
+            let Some(idx) = ledger.schedule.next_due(now) else {
                 break;
             };
             self.look_up(&mut ledger, idx, now);

@@ -14,10 +14,10 @@ mod plan;
 mod probe;
 mod state;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use foldhash::fast::FixedState;
@@ -28,6 +28,7 @@ use super::Dataplane;
 use super::config::{EniIdx, LoadBalancerIdx, TargetGroupIdx, TargetIdx, Zone};
 use super::dropped::Dropped;
 use super::flow::{Flow, FlowKey, Side, State};
+use super::schedule::{Due, Schedule};
 use super::time::Instant;
 use super::verdict::{DropReason, Verdict};
 use super::worker::Worker;
@@ -71,31 +72,19 @@ pub struct TargetHealthView {
 }
 
 /// All health checks.
+#[derive(Default)]
 pub(super) struct Checks {
-    /// When something is due, in microseconds; [`NEVER`] while nothing is.
-    due: AtomicU64,
+    due: Due,
     /// Is there something to be told?
     has_news: AtomicBool,
     ledger: Mutex<Ledger>,
-}
-
-const NEVER: u64 = u64::MAX;
-
-impl Default for Checks {
-    fn default() -> Self {
-        Self {
-            due: AtomicU64::new(NEVER),
-            has_news: AtomicBool::new(false),
-            ledger: Mutex::default(),
-        }
-    }
 }
 
 #[derive(Default)]
 struct Ledger {
     checks: BTreeMap<Key, Check>,
     /// When each check is to be looked after; those of targets that rest are not here.
-    schedule: BTreeSet<(Instant, Key)>,
+    schedule: Schedule<Key>,
     /// Probes under way, by their flow's initiator.
     probes: HashMap<[u64; 6], Key, FixedState>,
     /// What is to be told.
@@ -160,8 +149,7 @@ impl Checks {
 
     /// Shows what there is to do without the lock.
     fn note(&self, ledger: &Ledger) {
-        let due = ledger.schedule.first();
-        self.due.store(due.map_or(NEVER, |(at, _)| at.0), Relaxed);
+        self.due.note(ledger.schedule.first());
         self.has_news.store(!ledger.news.is_empty(), Relaxed);
     }
 
@@ -252,16 +240,7 @@ impl Ledger {
         let Some(check) = self.checks.get_mut(&key) else {
             return;
         };
-        if let Some(before) = std::mem::replace(&mut check.wake, at) {
-            self.schedule.remove(&(before, key));
-        }
-        self.schedule.extend(at.map(|at| (at, key)));
-    }
-
-    /// The next check that is due.
-    fn next_due(&self, now: Instant) -> Option<Key> {
-        let (at, key) = self.schedule.first()?;
-        (*at <= now).then_some(*key)
+        self.schedule.put(key, &mut check.wake, at);
     }
 }
 
@@ -307,8 +286,7 @@ impl Dataplane {
 
     /// When [`Dataplane::check_health`] has something to do for this worker.
     pub(super) fn due_check(&self, worker: &Worker) -> Option<Instant> {
-        let due = self.checks.due.load(Relaxed);
-        (worker.id == PROBER && due != NEVER).then_some(Instant(due))
+        self.checks.due.at().filter(|_| worker.id == PROBER)
     }
 
     /// Attends to a few of the targets that are due.
@@ -320,7 +298,7 @@ impl Dataplane {
             return;
         };
         for _ in 0..MOST {
-            let Some(key) = ledger.next_due(now) else {
+            let Some(key) = ledger.schedule.next_due(now) else {
                 break;
             };
             self.attend(worker, &mut ledger, key, now);

@@ -2,9 +2,8 @@
 //!
 //! Invariant: a connection's place in the schedule is when it has something to do; it goes when it is over.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use foldhash::fast::FixedState;
@@ -14,6 +13,7 @@ use rand_chacha::rand_core::Rng;
 use super::super::Dataplane;
 use super::super::config::EniIdx;
 use super::super::dropped::Dropped;
+use super::super::schedule::{Due, Schedule};
 use super::super::time::Instant;
 use super::super::verdict::{DropReason, Verdict};
 use super::super::worker::Worker;
@@ -38,16 +38,13 @@ type Key = [u64; 6];
 
 /// All connections.
 pub(super) struct Connections {
-    /// When something is due, in microseconds; [`NEVER`] while nothing is.
-    due: AtomicU64,
+    due: Due,
     ledger: Mutex<Ledger>,
 }
 
-const NEVER: u64 = u64::MAX;
-
 struct Ledger {
     open: HashMap<Key, Held, FixedState>,
-    schedule: BTreeSet<(Instant, Key)>,
+    schedule: Schedule<Key>,
     quota: Quota<EniIdx>,
     /// How many there have been.
     opened: u64,
@@ -56,16 +53,16 @@ struct Ledger {
 struct Held {
     connection: Connection,
     /// Its place in the schedule.
-    wake: Instant,
+    wake: Option<Instant>,
 }
 
 impl Default for Connections {
     fn default() -> Self {
         Self {
-            due: AtomicU64::new(NEVER),
+            due: Due::default(),
             ledger: Mutex::new(Ledger {
                 open: HashMap::default(),
-                schedule: BTreeSet::new(),
+                schedule: Schedule::default(),
                 quota: Quota::new(MOST, MOST_EACH),
                 opened: 0,
             }),
@@ -76,8 +73,7 @@ impl Default for Connections {
 impl Connections {
     /// Shows what there is to do without the lock.
     fn note(&self, ledger: &Ledger) {
-        let due = ledger.schedule.first();
-        self.due.store(due.map_or(NEVER, |(at, _)| at.0), Relaxed);
+        self.due.note(ledger.schedule.first());
     }
 }
 
@@ -95,8 +91,8 @@ impl Ledger {
             return false;
         };
         let key = client.key.to_words();
-        self.schedule.insert((now, key));
-        let wake = now;
+        let mut wake = None;
+        self.schedule.put(key, &mut wake, Some(now));
         self.open.insert(key, Held { connection, wake });
         true
     }
@@ -106,28 +102,20 @@ impl Ledger {
         let Some(held) = self.open.get_mut(&key) else {
             return;
         };
-        self.schedule.remove(&(held.wake, key));
-        if held.connection.is_over() {
+        let is_over = held.connection.is_over();
+        let due = (!is_over).then(|| held.connection.due(now));
+        self.schedule.put(key, &mut held.wake, due);
+        if is_over {
             self.quota.give_back(held.connection.client.key.ingress);
             self.open.remove(&key);
-            return;
         }
-        held.wake = held.connection.due(now);
-        self.schedule.insert((held.wake, key));
-    }
-
-    /// The next connection that is due.
-    fn next_due(&self, now: Instant) -> Option<Key> {
-        let (at, key) = self.schedule.first()?;
-        (*at <= now).then_some(*key)
     }
 }
 
 impl Dataplane {
     /// When [`Dataplane::tend_connections`] has something to do.
     pub(in crate::dataplane) fn due_connections(&self) -> Option<Instant> {
-        let due = self.resolvers.connections.due.load(Relaxed);
-        (due != NEVER).then_some(Instant(due))
+        self.resolvers.connections.due.at()
     }
 
     /// Gives the connections that are due their turn.
@@ -140,7 +128,7 @@ impl Dataplane {
             return;
         };
         for _ in 0..MOST_AT_ONCE {
-            let Some(key) = ledger.next_due(now) else {
+            let Some(key) = ledger.schedule.next_due(now) else {
                 break;
             };
             self.tend(worker, &mut ledger, key, now);

@@ -5,7 +5,6 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use foldhash::fast::FixedState;
@@ -16,6 +15,7 @@ use super::super::Event;
 use super::super::config::{EniIdx, ResourceIdx, View};
 use super::super::dns::{Ask, Query, Resolution, Upstream};
 use super::super::names::Known;
+use super::super::schedule::Due;
 use super::super::time::Instant;
 use super::Client;
 use super::quota::Quota;
@@ -66,12 +66,9 @@ impl Who {
 
 /// All questions to upstream.
 pub(in crate::dataplane) struct Questions {
-    /// When something is due, in microseconds; [`NEVER`] while nothing is.
-    due: AtomicU64,
+    due: Due,
     ledger: Mutex<Ledger>,
 }
-
-const NEVER: u64 = u64::MAX;
 
 struct Ledger {
     /// In the order in which they were asked.
@@ -101,7 +98,7 @@ struct Told {
 impl Default for Questions {
     fn default() -> Self {
         Self {
-            due: AtomicU64::new(NEVER),
+            due: Due::default(),
             ledger: Mutex::new(Ledger {
                 open: BTreeMap::new(),
                 ids: HashMap::default(),
@@ -142,8 +139,7 @@ impl Questions {
 
     /// When there is something to take.
     pub(super) fn due(&self) -> Option<Instant> {
-        let due = self.due.load(Relaxed);
-        (due != NEVER).then_some(Instant(due))
+        self.due.at()
     }
 
     fn with<R>(&self, act: impl FnOnce(&mut Ledger) -> R) -> R {
@@ -151,8 +147,7 @@ impl Questions {
         let result = act(&mut ledger);
         let told = ledger.told.front().map(|told| told.at);
         let open = ledger.open.values().next().map(|open| open.until);
-        let due = told.or(open).map_or(NEVER, |due| due.0);
-        self.due.store(due, Relaxed);
+        self.due.note(told.or(open));
         result
     }
 }
