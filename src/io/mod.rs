@@ -11,6 +11,7 @@
 //!
 //! Nothing here knows what AWS would do with a packet: it carries bytes between descriptors and the core.
 
+mod aio;
 mod clock;
 mod enter;
 mod error;

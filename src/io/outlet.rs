@@ -1,24 +1,32 @@
 //! Writing: which TUN an interface has, and what its kernel takes.
 //!
+//! What was read in one go is written in one go ([`Outlet::flush`]), by one system call if it is several packets; small packets
+//! of one flow that follow each other have become a super-packet by then, which goes through the target's network stack as one.
 //! A super-packet goes out whole. It is cut in software where the target TUN has no vnet headers, and where the kernel
-//! refuses super-packets. Small packets of one flow that were read in one go become a super-packet themselves
-//! ([`Outlet::hold`]): one system call, and one way through the target's network stack, for all.
+//! refuses super-packets.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use rustix::fd::AsFd;
 use rustix::io::Errno;
 use zerocopy::FromBytes;
 
+use super::aio::{self, Aio};
 use super::tun::Tun;
 use crate::dataplane::config::Interface;
 use crate::dataplane::{DropReason, EniIdx, Table};
 use crate::net::segment::{Cutter, complete};
-use crate::net::{Coalescer, GsoType, VnetHeader};
+use crate::net::{Coalesced, GsoType, VnetHeader};
 
 /// Refusals without a single acceptance after which the kernel is held to be one that takes none. More than one, so that a
 /// malformed packet of a hostile neighbour does not decide it.
 const REFUSALS: u32 = 8;
+
+/// A vnet header and the largest packet.
+const ROOM: usize = VnetHeader::LEN + 65_536;
+/// Bytes of packets that wait to be written: eight of the largest, which is what a core's own cache holds.
+const BUFFER: usize = 8 * ROOM;
 
 /// What the kernel has shown of its willingness to take super-packets of one kind.
 #[derive(Debug, Default)]
@@ -74,11 +82,28 @@ impl Kernel {
 pub(super) struct Outlet {
     tuns: Table<Interface, Arc<Tun>>,
     kernel: Arc<Kernel>,
-    /// What is kept back, and where it goes.
-    held: Coalescer,
-    held_to: EniIdx,
+    /// `None` on a kernel without AIO: packets are then written one by one.
+    aio: Option<Aio>,
+    /// [vnet header][packet]s that wait, one after the other, and room for the next.
+    buffer: Box<[u8]>,
+    waiting: Vec<Waiting>,
+    /// Where the room begins.
+    end: usize,
+    /// The last of those that wait, if another may be appended to it.
+    open: Option<Coalesced>,
     /// One piece of a super-packet.
     scratch: Box<[u8]>,
+}
+
+/// A packet that waits to be written.
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    to: EniIdx,
+    /// Where in the buffer it is.
+    start: usize,
+    end: usize,
+    /// How many packets it was made of.
+    packets: usize,
 }
 
 /// What became of a write that did not simply succeed.
@@ -90,7 +115,7 @@ pub(super) enum Failure {
     Fallback(GsoType),
 }
 
-/// What was kept back, and could not simply be written.
+/// What could not simply be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Unwritten {
     pub(super) to: EniIdx,
@@ -103,12 +128,15 @@ const GONE: Failure = Failure::Lost(DropReason::InterfaceGone);
 const LOST: Failure = Failure::Lost(DropReason::WriteFailed);
 
 impl Outlet {
-    pub(super) fn new(kernel: Arc<Kernel>) -> Self {
+    pub(super) fn new(kernel: Arc<Kernel>, aio: Option<Aio>) -> Self {
         Self {
             tuns: Table::new(),
             kernel,
-            held: Coalescer::default(),
-            held_to: EniIdx::new(0, 0),
+            aio,
+            buffer: vec![0; BUFFER].into(),
+            waiting: Vec::with_capacity(aio::MOST),
+            end: 0,
+            open: None,
             scratch: vec![0; 65_536].into(),
         }
     }
@@ -121,43 +149,121 @@ impl Outlet {
         self.tuns.take(eni);
     }
 
-    /// Keeps a [vnet header][packet] back, for others of its flow to follow; `false` if none can, or if one is kept already.
+    /// Must what waits be written before another packet is read?
     #[inline]
-    pub(super) fn hold(&mut self, to: EniIdx, buffer: &[u8]) -> bool {
-        let takes_super_packets = self.tuns.get(to).is_some_and(|tun| tun.has_vnet_header());
-        let kernel = &self.kernel;
-        // What would be cut again is not put together.
-        if !takes_super_packets || !self.held.hold(buffer, |kind| !kernel.of(kind).refuses()) {
-            return false;
+    pub(super) fn is_full(&self) -> bool {
+        self.waiting.len() == aio::MOST || self.end + ROOM > self.buffer.len()
+    }
+
+    /// Room for the next [vnet header][packet], unless it is full.
+    #[inline]
+    pub(super) fn room(&mut self) -> &mut [u8] {
+        if self.waiting.is_empty() {
+            self.end = 0;
         }
-        self.held_to = to;
-        true
+        &mut self.buffer[self.end..]
     }
 
-    /// Adds a [vnet header][packet] to what is kept back, if it continues it.
+    /// Has the [vnet header][packet] of this length, which is in the room, wait to be written to the interface's TUN.
     #[inline]
-    pub(super) fn append(&mut self, to: EniIdx, buffer: &[u8]) -> bool {
-        to == self.held_to && self.held.append(buffer)
-    }
-
-    /// Writes what is kept back.
-    #[inline]
-    pub(super) fn flush(&mut self) -> Result<(), Unwritten> {
-        let Some((buffer, packets)) = self.held.take() else {
-            return Ok(());
-        };
-        let to = self.held_to;
-        send(&self.tuns, &self.kernel, &mut self.scratch, to, buffer).map_err(|failure| Unwritten {
+    pub(super) fn queue(&mut self, to: EniIdx, length: usize) {
+        let next = self.end..self.end + length;
+        if let Some(open) = &mut self.open
+            && let Some(last) = self.waiting.last_mut()
+            && last.to == to
+        {
+            let from = last.start;
+            let in_last = next.start - from..next.end - from;
+            if let Some(length) = open.append(&mut self.buffer[from..], in_last) {
+                last.end = from + length;
+                self.end = last.end;
+                return;
+            }
+        }
+        self.close();
+        self.open = Coalesced::of(&self.buffer[next.clone()]).filter(|coalesced| {
+            // What would be cut again is not put together.
+            let takes_super_packets = self.tuns.get(to).is_some_and(|tun| tun.has_vnet_header());
+            takes_super_packets && !self.kernel.of(coalesced.gso_type()).refuses()
+        });
+        self.waiting.push(Waiting {
             to,
-            packets,
-            failure,
-        })
+            start: next.start,
+            end: next.end,
+            packets: 1,
+        });
+        self.end = next.end;
     }
 
-    /// Writes [vnet header][packet] to the interface's TUN.
+    /// Nothing more is appended to the last packet.
     #[inline]
-    pub(super) fn send(&mut self, to: EniIdx, buffer: &mut [u8]) -> Result<(), Failure> {
-        send(&self.tuns, &self.kernel, &mut self.scratch, to, buffer)
+    fn close(&mut self) {
+        if let (Some(open), Some(last)) = (self.open.take(), self.waiting.last_mut()) {
+            last.packets = open.finish(&mut self.buffer[last.start..last.end]);
+        }
+    }
+
+    /// Writes all that wait, in their order, and tells what could not simply be written. What is in the room stays there.
+    #[inline]
+    pub(super) fn flush(&mut self, mut tell: impl FnMut(Unwritten)) {
+        self.close();
+        match (&self.waiting[..], &mut self.aio) {
+            ([], _) => return,
+            ([_, _, ..], Some(_)) => self.write_together(&mut tell),
+            (waiting, _) => {
+                for at in 0..waiting.len() {
+                    self.write(at, &mut tell);
+                }
+            }
+        }
+        self.waiting.clear();
+    }
+
+    /// Writes what waits at this place.
+    #[inline]
+    fn write(&mut self, at: usize, tell: &mut impl FnMut(Unwritten)) {
+        let waiting = self.waiting[at];
+        let buffer = &mut self.buffer[waiting.start..waiting.end];
+        if let Err(failure) = send(
+            &self.tuns,
+            &self.kernel,
+            &mut self.scratch,
+            waiting.to,
+            buffer,
+        ) {
+            tell(waiting.unwritten(failure));
+        }
+    }
+
+    /// Writes all that wait with as few system calls as can be.
+    fn write_together(&mut self, tell: &mut impl FnMut(Unwritten)) {
+        let mut at = 0;
+        while at < self.waiting.len() {
+            let mut results = [Ok(()); aio::MOST];
+            let (tuns, kernel, buffer) = (&self.tuns, &self.kernel, &self.buffer);
+            let whole = self.waiting[at..].iter().map_while(|waiting| {
+                let bytes = &buffer[waiting.start..waiting.end];
+                let tun = tuns.get(waiting.to)?;
+                goes_whole(tun, kernel, bytes).then(|| (tun.as_fd(), bytes))
+            });
+            let made = self.aio.as_mut().map_or(0, |aio| {
+                aio.write(whole, |place, errno| results[place] = Err(errno))
+            });
+            for (waiting, result) in self.waiting[at..].iter().zip(&results[..made]) {
+                let buffer = &mut self.buffer[waiting.start..waiting.end];
+                let settled = match self.tuns.get(waiting.to) {
+                    Some(tun) => settle(tun, &self.kernel, &mut self.scratch, buffer, *result),
+                    None => Err(GONE),
+                };
+                if let Err(failure) = settled {
+                    tell(waiting.unwritten(failure));
+                }
+            }
+            if made == 0 {
+                self.write(at, tell);
+            }
+            at += made.max(1);
+        }
     }
 
     /// Writes a finished packet of the core's own.
@@ -167,6 +273,18 @@ impl Outlet {
     }
 }
 
+impl Waiting {
+    fn unwritten(self, failure: Failure) -> Unwritten {
+        let Self { to, packets, .. } = self;
+        Unwritten {
+            to,
+            packets,
+            failure,
+        }
+    }
+}
+
+/// Writes [vnet header][packet] to the interface's TUN.
 #[inline]
 fn send(
     tuns: &Table<Interface, Arc<Tun>>,
@@ -176,36 +294,42 @@ fn send(
     buffer: &mut [u8],
 ) -> Result<(), Failure> {
     let tun = tuns.get(to).ok_or(GONE)?;
-    let (header, packet) = VnetHeader::mut_from_prefix(buffer).map_err(|_| LOST)?;
-    let header = *header;
-    match (
-        tun.has_vnet_header(),
-        header.gso_type == GsoType::None as u8,
-    ) {
-        (true, true) => tun.write(buffer).map_err(reason),
-        (true, false) => send_super(tun, kernel.acceptance(&header), &header, buffer, scratch),
-        (false, true) => {
-            complete(&header, packet).map_err(|_| LOST)?;
-            tun.write(packet).map_err(reason)
-        }
-        (false, false) => cut(tun, &header, packet, scratch),
+    if goes_whole(tun, kernel, buffer) {
+        let result = tun.write(buffer);
+        return settle(tun, kernel, scratch, buffer, result);
     }
-}
-
-/// Writes a super-packet whole, if the kernel takes it.
-#[inline]
-fn send_super(
-    tun: &Tun,
-    acceptance: &Acceptance,
-    header: &VnetHeader,
-    buffer: &[u8],
-    scratch: &mut [u8],
-) -> Result<(), Failure> {
-    let packet = buffer.get(VnetHeader::LEN..).unwrap_or_default();
-    if acceptance.refuses() {
+    let (header, packet) = VnetHeader::mut_from_prefix(buffer).map_err(|_| LOST)?;
+    if header.gso_type != GsoType::None as u8 {
         return cut(tun, header, packet, scratch);
     }
-    match tun.write(buffer) {
+    complete(header, packet).map_err(|_| LOST)?;
+    tun.write(packet).map_err(reason)
+}
+
+/// Does the TUN take this [vnet header][packet] as it stands?
+#[inline]
+fn goes_whole(tun: &Tun, kernel: &Kernel, bytes: &[u8]) -> bool {
+    tun.has_vnet_header()
+        && VnetHeader::ref_from_prefix(bytes).is_ok_and(|(header, _)| {
+            header.gso_type == GsoType::None as u8 || !kernel.acceptance(header).refuses()
+        })
+}
+
+/// What follows from how the write of a whole [vnet header][packet] ended: a super-packet that the kernel refuses is cut.
+#[inline]
+fn settle(
+    tun: &Tun,
+    kernel: &Kernel,
+    scratch: &mut [u8],
+    buffer: &mut [u8],
+    result: Result<(), Errno>,
+) -> Result<(), Failure> {
+    let (header, packet) = VnetHeader::mut_from_prefix(buffer).map_err(|_| LOST)?;
+    if header.gso_type == GsoType::None as u8 {
+        return result.map_err(reason);
+    }
+    let acceptance = kernel.acceptance(header);
+    match result {
         Ok(()) => {
             acceptance.accept();
             Ok(())
@@ -252,9 +376,23 @@ mod tests {
     fn outlet(offload: Offload) -> (Outlet, rustix::fd::OwnedFd) {
         let (family, flags) = (AddressFamily::UNIX, SocketFlags::NONBLOCK);
         let (ours, theirs) = socketpair(family, SocketType::SEQPACKET, flags, None).unwrap();
-        let mut outlet = Outlet::new(Arc::default());
+        let mut outlet = Outlet::new(Arc::default(), Some(Aio::new().unwrap()));
         outlet.add(eni(), Arc::new(Tun::stand_in(ours, offload)));
         (outlet, theirs)
+    }
+
+    /// Has these packets written in one go; what could not be.
+    fn write(outlet: &mut Outlet, to: EniIdx, packets: &[Vec<u8>]) -> Vec<Unwritten> {
+        let mut unwritten = Vec::new();
+        for packet in packets {
+            if outlet.is_full() {
+                outlet.flush(|failed| unwritten.push(failed));
+            }
+            outlet.room()[..packet.len()].copy_from_slice(packet);
+            outlet.queue(to, packet.len());
+        }
+        outlet.flush(|failed| unwritten.push(failed));
+        unwritten
     }
 
     fn eni() -> EniIdx {
@@ -284,38 +422,89 @@ mod tests {
         std::iter::from_fn(|| rustix::io::read(theirs, &mut buffer).ok()).collect()
     }
 
-    #[test]
-    fn a_super_packet_goes_out_whole_until_the_kernel_has_refused_too_often() {
-        let (mut outlet, theirs) = outlet(Offload::On);
-        outlet.send(eni(), &mut super_packet()).unwrap();
-        assert_eq!(lengths(&theirs), [10 + 40 + 3000]);
+    fn bytes(packet: PacketBuilder) -> Vec<u8> {
+        let SimPacket { vnet, bytes } = packet.payload(&[7; 1000]).needs_csum().build();
+        [vnet.as_bytes(), &bytes].concat()
+    }
 
-        outlet.kernel = Arc::default();
-        let decided = (0..REFUSALS).filter(|_| outlet.kernel.tcp.refuse()).count();
-        assert_eq!(decided, 1);
-        outlet.send(eni(), &mut super_packet()).unwrap();
-        assert_eq!(
-            lengths(&theirs),
-            [10 + 40 + 1448, 10 + 40 + 1448, 10 + 40 + 104]
-        );
+    const FROM: ([u8; 4], u16) = ([10, 0, 0, 1], 1);
+    const TO: ([u8; 4], u16) = ([10, 0, 0, 2], 2);
+    /// What the super-packet is cut into, each with its vnet header.
+    const CUT: [usize; 3] = [10 + 40 + 1448, 10 + 40 + 1448, 10 + 40 + 104];
+    const WHOLE: usize = 10 + 40 + 3000;
+
+    fn refuse(kernel: &Acceptance) {
+        assert_eq!((0..REFUSALS).filter(|_| kernel.refuse()).count(), 1);
     }
 
     #[test]
-    fn nothing_is_kept_back_for_a_kernel_that_refuses_super_packets_of_its_kind() {
-        let (mut outlet, _theirs) = outlet(Offload::On);
-        let (from, to) = (([10, 0, 0, 1], 1), ([10, 0, 0, 2], 2));
-        let bytes = |packet: PacketBuilder| {
-            let SimPacket { vnet, bytes } = packet.payload(&[7; 1000]).needs_csum().build();
-            [vnet.as_bytes(), &bytes].concat()
+    fn a_super_packet_goes_out_whole_until_the_kernel_has_refused_too_often() {
+        let (mut outlet, theirs) = outlet(Offload::On);
+        assert_eq!(write(&mut outlet, eni(), &[super_packet()]), []);
+        assert_eq!(lengths(&theirs), [WHOLE]);
+
+        outlet.kernel = Arc::default();
+        refuse(&outlet.kernel.tcp);
+        assert_eq!(write(&mut outlet, eni(), &[super_packet()]), []);
+        assert_eq!(lengths(&theirs), CUT);
+    }
+
+    #[test]
+    fn what_is_written_together_keeps_its_order_with_what_must_be_cut() {
+        for aio in [true, false] {
+            let (mut outlet, theirs) = outlet(Offload::On);
+            if !aio {
+                outlet.aio = None;
+            }
+            let (datagram, segment) = (
+                bytes(udp(FROM, TO)),
+                bytes(tcp(FROM, TO).segment(Segment::SYN, 1, 0)),
+            );
+            let packets = [segment.clone(), super_packet(), datagram.clone(), segment];
+            let lens = [packets[0].len(), packets[2].len()];
+            assert_eq!(write(&mut outlet, eni(), &packets), []);
+            assert_eq!(lengths(&theirs), [lens[0], WHOLE, lens[1], lens[0]]);
+
+            outlet.kernel = Arc::default();
+            refuse(&outlet.kernel.tcp);
+            assert_eq!(write(&mut outlet, eni(), &packets), []);
+            let [first, second, third] = CUT;
+            let cut = [lens[0], first, second, third, lens[1], lens[0]];
+            assert_eq!(lengths(&theirs), cut);
+        }
+    }
+
+    #[test]
+    fn it_is_full_when_one_call_takes_no_more_or_the_largest_packet_would_not_fit() {
+        let (mut outlet, theirs) = outlet(Offload::On);
+        let fill = |outlet: &mut Outlet, packet: &[u8]| {
+            let mut sent = 0;
+            while !outlet.is_full() {
+                outlet.room()[..packet.len()].copy_from_slice(packet);
+                outlet.queue(eni(), packet.len());
+                sent += 1;
+            }
+            sent
         };
-        let datagram = bytes(udp(from, to));
-        let segment = bytes(tcp(from, to).segment(Segment::ACK, 1, 1));
-        assert!(outlet.hold(eni(), &datagram));
-        outlet.flush().unwrap();
-        let decided = (0..REFUSALS).filter(|_| outlet.kernel.udp.refuse()).count();
-        assert_eq!(decided, 1);
-        assert!(!outlet.hold(eni(), &datagram));
-        assert!(outlet.hold(eni(), &segment));
+        let segment = bytes(tcp(FROM, TO).segment(Segment::SYN, 1, 0));
+        assert_eq!(fill(&mut outlet, &segment), aio::MOST);
+        outlet.flush(|failed| panic!("{failed:?}"));
+        assert_eq!(lengths(&theirs).len(), aio::MOST);
+        assert_eq!(fill(&mut outlet, &[0; ROOM]), 8);
+        assert_eq!(fill(&mut outlet, &[0; ROOM]), 0);
+    }
+
+    #[test]
+    fn datagrams_of_one_flow_are_one_write_unless_the_kernel_refuses_super_packets_of_their_kind() {
+        let (mut outlet, theirs) = outlet(Offload::On);
+        let datagrams = vec![bytes(udp(FROM, TO)); 3];
+        let len = datagrams[0].len();
+        assert_eq!(write(&mut outlet, eni(), &datagrams), []);
+        assert_eq!(lengths(&theirs), [len + 2 * 1000]);
+        outlet.kernel = Arc::default();
+        refuse(&outlet.kernel.udp);
+        assert_eq!(write(&mut outlet, eni(), &datagrams), []);
+        assert_eq!(lengths(&theirs), [len; 3]);
     }
 
     #[test]
@@ -329,18 +518,36 @@ mod tests {
     #[test]
     fn without_vnet_headers_all_is_finished_in_software() {
         let (mut outlet, theirs) = outlet(Offload::Off);
-        outlet.send(eni(), &mut super_packet()).unwrap();
+        assert_eq!(write(&mut outlet, eni(), &[super_packet()]), []);
         assert_eq!(lengths(&theirs), [40 + 1448, 40 + 1448, 40 + 104]);
+        let datagrams = vec![bytes(udp(FROM, TO)); 2];
+        assert_eq!(write(&mut outlet, eni(), &datagrams), []);
+        assert_eq!(lengths(&theirs), [28 + 1000; 2]);
         outlet.send_bare(eni(), &[0x45; 20]).unwrap();
         assert_eq!(lengths(&theirs), [20]);
     }
 
     #[test]
-    fn an_interface_without_a_link_is_a_drop() {
-        let (mut outlet, _theirs) = outlet(Offload::On);
-        outlet.remove(eni());
-        assert_eq!(outlet.send(eni(), &mut super_packet()), Err(GONE));
+    fn an_interface_without_a_link_is_a_drop_of_every_packet() {
+        let (mut outlet, theirs) = outlet(Offload::On);
+        let lost = |to, packets, failure| Unwritten {
+            to,
+            packets,
+            failure,
+        };
         let stranger = EniIdx::new(0, 1);
+        let datagrams = vec![bytes(udp(FROM, TO)); 2];
+        let gone = [lost(stranger, 1, GONE), lost(stranger, 1, GONE)];
+        assert_eq!(write(&mut outlet, stranger, &datagrams), gone);
         assert_eq!(outlet.send_bare(stranger, &[0x45; 20]), Err(GONE));
+        // As one super-packet they are lost together.
+        drop(theirs);
+        assert_eq!(
+            write(&mut outlet, eni(), &datagrams),
+            [lost(eni(), 2, LOST)]
+        );
+        let two = [super_packet(), super_packet()];
+        let each = lost(eni(), 1, LOST);
+        assert_eq!(write(&mut outlet, eni(), &two), [each, each]);
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! A packet that comes while its worker polls costs no wake-up, neither the worker's nor that of a CPU that had gone to sleep:
 //! half the time of a round trip. But a round of polling that finds nothing is CPU time lost to the hosts. So polling is
-//! bounded, follows the length of the pauses, yields between rounds, stops where strangers want the CPU, and is spread over
-//! the CPUs. What was tried and measured: `docs/design/0004-polling.md`.
+//! bounded, follows the length of the pauses, yields between rounds, stops where packets come several at a time and where
+//! strangers want the CPU, and is spread over the CPUs. What was tried and measured: `docs/design/0004-polling.md`.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
@@ -29,6 +29,12 @@ const BURST: usize = 2;
 const SLEEPS_WHEN_CONTENDED: u32 = 100;
 const MOST_SLEEPS_WHEN_CONTENDED: u32 = 12_800;
 const LASTING: Duration = Duration::from_secs(2);
+/// Packets that a read brings on average, from which on nothing is polled: what comes together pays for its wake-up, and while
+/// the worker sleeps more comes together, and the hosts have the CPU. In [`UNIT`]s.
+const TOGETHER: usize = UNIT * 3 / 2;
+const UNIT: usize = 256;
+/// How many reads that average is over, about.
+const READS: usize = 8;
 /// How long a worker that has moved to another CPU stays where the scheduler takes it.
 const SETTLED: Duration = Duration::from_millis(1);
 
@@ -68,6 +74,8 @@ pub(super) struct Polling {
     worker: usize,
     /// Empty rounds that it is good for at present.
     rounds: usize,
+    /// Packets that a read brings, on average, in [`UNIT`]s.
+    together: usize,
     /// When packets came last.
     packets_at: Instant,
     /// The CPU on which it is the poller.
@@ -86,6 +94,7 @@ impl Polling {
         Self {
             worker,
             rounds: EMPTY_ROUNDS,
+            together: UNIT,
             packets_at: Instant::START,
             cpu: None,
             moved_at: Instant::START,
@@ -100,8 +109,16 @@ impl Polling {
     #[inline]
     pub(super) fn budget(&self, busy: usize) -> usize {
         match self.suspended {
-            0 => self.rounds.div_ceil(busy.max(1)),
+            0 if self.together < TOGETHER => self.rounds.div_ceil(busy.max(1)),
             _ => 0,
+        }
+    }
+
+    /// A TUN that was read until it was empty, or for a whole turn, has brought so many packets.
+    #[inline]
+    pub(super) fn read(&mut self, count: usize) {
+        if count > 0 {
+            self.together = self.together - self.together / READS + count * UNIT / READS;
         }
     }
 
@@ -231,6 +248,22 @@ mod tests {
         };
         assert_eq!([0, 10, 20, 30].map(&mut sleeps_after), [100, 200, 400, 800]);
         assert_eq!([5_000, 5_010].map(&mut sleeps_after), [100, 200]);
+    }
+
+    #[test]
+    fn where_packets_come_together_nothing_is_polled_until_they_come_alone() {
+        let mut polling = Polling::new(0);
+        let mut budget_after = |counts: &[usize]| {
+            counts.iter().for_each(|count| polling.read(*count));
+            polling.budget(1)
+        };
+        assert_eq!(budget_after(&[1; 100]), EMPTY_ROUNDS);
+        // Now and then two are not a bulk transfer; rounds that find nothing say nothing.
+        assert_eq!(budget_after(&[2, 1, 1, 2, 1]), EMPTY_ROUNDS);
+        assert_eq!(budget_after(&[3; 8]), 0);
+        assert_eq!(budget_after(&[0; 100]), 0);
+        assert_eq!(budget_after(&[1; 16]), EMPTY_ROUNDS);
+        assert_eq!(budget_after(&[64]), 0);
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! A worker thread: it reads its TUNs, has the core decide, and writes at once; but where several packets wait, those that
-//! continue each other become one super-packet.
+//! A worker thread: it reads its TUNs, has the core decide, and writes what it has read, several packets at a time where several
+//! wait.
 //!
 //! Recently busy TUNs are polled with non-blocking reads, for a bounded budget of empty rounds after their traffic stops;
 //! the others wait in epoll. With no busy TUN the thread sleeps there.
@@ -34,8 +34,6 @@ const EPOLL_EVERY: u32 = 8;
 const LONGEST_SLEEP: u64 = 60 * 60 * 1_000_000;
 /// What epoll says of the mailbox; no interface has this index.
 const MAILBOX: u64 = u64::MAX;
-/// A vnet header and the largest packet.
-const BUFFER: usize = VnetHeader::LEN + 65_536;
 
 /// What all workers share.
 #[derive(Debug)]
@@ -67,7 +65,6 @@ pub(super) struct Thread {
     busy: Vec<Busy>,
     polling: Polling,
     outlet: Outlet,
-    buffer: Box<[u8]>,
 }
 
 /// A TUN with recent traffic.
@@ -111,7 +108,6 @@ impl Thread {
             busy: Vec::new(),
             polling: Polling::new(id),
             outlet,
-            buffer: vec![0; BUFFER].into(),
         })
     }
 
@@ -204,13 +200,14 @@ impl Thread {
 
     /// Gives each busy TUN its turn; the number of packets read.
     fn read_busy(&mut self, now: Instant) -> usize {
-        let budget = self.polling.budget(self.busy.len());
         let mut packets = 0;
         let mut at = 0;
         while at < self.busy.len() {
             match self.read_batch(at, now) {
                 Drained::Packets(count) => {
                     packets += count;
+                    self.polling.read(count);
+                    let budget = self.polling.budget(self.busy.len());
                     let busy = &mut self.busy[at];
                     busy.empty_rounds = if count == 0 { busy.empty_rounds + 1 } else { 0 };
                     match count < BATCH && busy.empty_rounds >= budget {
@@ -224,14 +221,17 @@ impl Thread {
         packets
     }
 
-    /// Reads one TUN until it is empty or its turn is over. The first packet, which may be the only one, is written at once;
-    /// the others may be kept back for those that follow, until the turn ends.
+    /// Reads one TUN until it is empty or its turn is over, and writes what has come.
     #[inline]
     fn read_batch(&mut self, at: usize, now: Instant) -> Drained {
         let mut drained = Drained::Packets(BATCH);
         for count in 0..BATCH {
+            if self.outlet.is_full() {
+                self.flush();
+            }
             let Busy { eni, tun, .. } = &self.busy[at];
-            let length = match tun.read(&mut self.buffer) {
+            let buffer = self.outlet.room();
+            let length = match tun.read(buffer) {
                 Ok(length) => length,
                 Err(Errno::AGAIN | Errno::INTR) => {
                     drained = Drained::Packets(count);
@@ -242,8 +242,7 @@ impl Thread {
                     break;
                 }
             };
-            let buffer = &mut self.buffer[..length];
-            let Ok((header, bytes)) = VnetHeader::mut_from_prefix(buffer) else {
+            let Ok((header, bytes)) = VnetHeader::mut_from_prefix(&mut buffer[..length]) else {
                 continue;
             };
             let mut packet = Packet::new(header, bytes);
@@ -251,10 +250,10 @@ impl Thread {
                 .dataplane
                 .handle_packet(&mut self.worker, *eni, &mut packet, now);
             match verdict {
-                Verdict::Forward(to) => self.forward(to, length, count == 0),
+                Verdict::Forward(to) => self.outlet.queue(to, length),
                 Verdict::ForwardAfter(to) => {
                     self.transmit();
-                    self.forward(to, length, count == 0);
+                    self.outlet.queue(to, length);
                 }
                 // What is said on a connection comes before its next packet.
                 Verdict::Answered => self.transmit(),
@@ -265,51 +264,17 @@ impl Thread {
         drained
     }
 
-    /// Sends the packet in the buffer on; `at_once`, or when it is known what follows it.
-    #[inline]
-    fn forward(&mut self, to: EniIdx, length: usize, at_once: bool) {
-        if self.outlet.append(to, &self.buffer[..length]) {
-            return;
-        }
-        self.flush();
-        let buffer = &mut self.buffer[..length];
-        if !at_once && self.outlet.hold(to, buffer) {
-            return;
-        }
-        if let Err(failure) = self.outlet.send(to, buffer) {
-            self.note(to, 1, failure);
-        }
-    }
-
+    /// Writes what waits.
     #[inline]
     fn flush(&mut self) {
-        if let Err(unwritten) = self.outlet.flush() {
-            let Unwritten {
-                to,
-                packets,
-                failure,
-            } = unwritten;
-            self.note(to, packets, failure);
-        }
-    }
-
-    /// Counts or reports a write that did not simply succeed.
-    #[cold]
-    fn note(&mut self, to: EniIdx, packets: usize, failure: Failure) {
-        match failure {
-            Failure::Lost(reason) => {
-                for _ in 0..packets {
-                    self.dataplane.count_drop(&mut self.worker, to, reason);
-                }
-            }
-            Failure::Fallback(kind) => {
-                tracing::warn!(
-                    ?kind,
-                    "the kernel refuses super-packets: cutting them in software"
-                );
-                self.shared.report(IoEvent::SplitFallback { kind });
-            }
-        }
+        let Self {
+            outlet,
+            dataplane,
+            worker,
+            shared,
+            ..
+        } = self;
+        outlet.flush(|unwritten| note(dataplane, worker, shared, unwritten));
     }
 
     /// The link under a TUN has been deleted: nobody may write to it any more, and somebody should know.
@@ -334,14 +299,20 @@ impl Thread {
         }
     }
 
-    /// Writes what the core itself has to say, to instances and to people.
+    /// Writes what the core itself has to say, to instances and to people; to instances after what they are sent already.
     fn transmit(&mut self) {
         while let Some(event) = self.dataplane.poll_event() {
             self.shared.report(IoEvent::Core(event));
         }
         while let Some(transmit) = self.dataplane.poll_transmit(&mut self.worker) {
+            self.flush();
             if let Err(failure) = self.outlet.send_bare(transmit.to, &transmit.bytes) {
-                self.note(transmit.to, 1, failure);
+                let unwritten = Unwritten {
+                    to: transmit.to,
+                    packets: 1,
+                    failure,
+                };
+                note(&self.dataplane, &mut self.worker, &self.shared, unwritten);
             }
         }
     }
@@ -392,5 +363,24 @@ impl Thread {
             }
         }
         Ok(())
+    }
+}
+
+/// Counts or reports a write that did not simply succeed.
+#[cold]
+fn note(dataplane: &Dataplane, worker: &mut Worker, shared: &Shared, unwritten: Unwritten) {
+    match unwritten.failure {
+        Failure::Lost(reason) => {
+            for _ in 0..unwritten.packets {
+                dataplane.count_drop(worker, unwritten.to, reason);
+            }
+        }
+        Failure::Fallback(kind) => {
+            tracing::warn!(
+                ?kind,
+                "the kernel refuses super-packets: cutting them in software"
+            );
+            shared.report(IoEvent::SplitFallback { kind });
+        }
     }
 }

@@ -8,6 +8,7 @@ use std::thread::{Builder, JoinHandle};
 use parking_lot::Mutex;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
+use super::aio::Aio;
 use super::clock::Clock;
 use super::error::Error;
 use super::event::IoEvent;
@@ -78,7 +79,7 @@ impl Workers {
         }
         let kernel = Arc::new(Kernel::default());
         for id in 0..count {
-            let outlet = Outlet::new(kernel.clone());
+            let outlet = Outlet::new(kernel.clone(), aio_of(id));
             let thread = Thread::new(id, dataplane.clone(), options.clock, shared.clone(), outlet)?;
             workers.spawn(format!("worker-{id}"), move |shared| {
                 guard(shared, id, || thread.run())
@@ -197,6 +198,20 @@ impl Readers {
             self.counts[reader] -= 1;
         }
     }
+}
+
+/// What a worker writes several packets with; without it, said once, it writes them one by one.
+fn aio_of(worker: usize) -> Option<Aio> {
+    Aio::new()
+        .inspect_err(|errno| {
+            if worker == 0 {
+                tracing::warn!(
+                    error = %errno,
+                    "the kernel gives no AIO context (fs.aio-max-nr, CONFIG_AIO): packets are written one by one"
+                );
+            }
+        })
+        .ok()
 }
 
 /// Runs a worker's thread; that it ended early does not stay unnoticed.

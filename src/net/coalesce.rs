@@ -4,6 +4,8 @@
 //! the packets that went in. Only packets whose checksum is still to be completed are taken: nobody has to vouch for
 //! one that a sender may have got wrong. Source: the kernel's `inet_gro_receive`, `tcp_gro_receive`, `udp_gro_receive`.
 
+use std::ops::Range;
+
 use zerocopy::FromBytes;
 
 use super::checksum::Delta;
@@ -17,17 +19,10 @@ const MAX_LEN: usize = 65_535;
 const IP: usize = 20;
 const DONT_FRAGMENT: u8 = 0x40;
 
-/// One packet, or several that have become one, not yet written.
-#[derive(Debug)]
-pub struct Coalescer {
-    /// [vnet header][packet]; as it was taken, but for what has been appended, until [`Coalescer::take`] corrects the headers.
-    buffer: Box<[u8]>,
-    held: Option<Held>,
-}
-
-/// What is in the buffer.
+/// One packet, or several that have become one, in a buffer of its owner's: [vnet header][packet] as the first was taken, but
+/// for what has been appended, until [`Coalesced::finish`] corrects the headers.
 #[derive(Clone, Copy, Debug)]
-struct Held {
+pub struct Coalesced {
     gso_type: GsoType,
     /// Length of the IP and transport headers, in bytes.
     headers: usize,
@@ -41,103 +36,87 @@ struct Held {
     complete: bool,
 }
 
-impl Default for Coalescer {
-    fn default() -> Self {
-        Self {
-            buffer: vec![0; VnetHeader::LEN + MAX_LEN].into(),
-            held: None,
-        }
-    }
-}
-
-impl Coalescer {
-    /// Takes a [vnet header][packet] that others may follow; `false` if it is not of such a kind, if no super-packet of that kind
-    /// `is_wanted`, or if the place is taken.
+impl Coalesced {
+    /// A [vnet header][packet] that others may follow, if it is of such a kind.
     #[inline]
-    pub fn hold(&mut self, bytes: &[u8], is_wanted: impl FnOnce(GsoType) -> bool) -> bool {
-        if self.held.is_some() {
-            return false;
-        }
-        let Some((gso_type, headers)) = shape(bytes) else {
-            return false;
-        };
+    pub fn of(bytes: &[u8]) -> Option<Self> {
+        let (gso_type, headers) = shape(bytes)?;
         let size = bytes.len() - VnetHeader::LEN - headers;
         let enough = match gso_type {
             GsoType::UdpL4 => 1,
             _ => usize::from(MIN_TCP_GSO_SIZE),
         };
-        if size < enough || pushes(gso_type, bytes) || !is_wanted(gso_type) {
-            return false;
-        }
-        let Some(place) = self.buffer.get_mut(..bytes.len()) else {
-            return false;
-        };
-        place.copy_from_slice(bytes);
-        self.held = Some(Held {
+        (size >= enough && !pushes(gso_type, bytes)).then_some(Self {
             gso_type,
             headers,
             size,
             packets: 1,
             len: bytes.len(),
             complete: false,
-        });
-        true
+        })
     }
 
-    /// Appends a [vnet header][packet] to what is held, if it continues it.
+    /// What kind of super-packet it is, or is to become.
     #[inline]
-    pub fn append(&mut self, bytes: &[u8]) -> bool {
-        self.try_append(bytes).is_some()
+    pub fn gso_type(&self) -> GsoType {
+        self.gso_type
     }
 
+    /// Appends the [vnet header][packet] at `next` of `buffer`, which begins with this one, if it continues it; the new length
+    /// of all.
     #[inline]
-    fn try_append(&mut self, bytes: &[u8]) -> Option<()> {
-        let held = self.held.as_mut()?;
-        if held.complete || shape(bytes) != Some((held.gso_type, held.headers)) {
+    pub fn append(&mut self, buffer: &mut [u8], next: Range<usize>) -> Option<usize> {
+        let bytes = buffer.get(next.clone())?;
+        if self.complete || shape(bytes) != Some((self.gso_type, self.headers)) {
             return None;
         }
-        let first = self.buffer.get(..VnetHeader::LEN + held.headers)?;
+        let first = buffer.get(..VnetHeader::LEN + self.headers)?;
         let (headers, payload) = bytes.split_at_checked(first.len())?;
-        let end = held.len + payload.len();
+        let end = self.len + payload.len();
         let fits = end <= VnetHeader::LEN + MAX_LEN
-            && (held.gso_type != GsoType::UdpL4 || held.packets < MAX_UDP_SEGMENTS);
-        if payload.is_empty() || payload.len() > held.size || !fits {
+            && (self.gso_type != GsoType::UdpL4 || self.packets < MAX_UDP_SEGMENTS);
+        if payload.is_empty() || payload.len() > self.size || !fits {
             return None;
         }
-        let before = (held.packets, held.len - first.len());
+        let before = (self.packets, self.len - first.len());
         if !continues(
-            held.gso_type,
+            self.gso_type,
             first.get(VnetHeader::LEN..)?,
             headers.get(VnetHeader::LEN..)?,
             before,
         )? {
             return None;
         }
-        self.buffer.get_mut(held.len..end)?.copy_from_slice(payload);
-        held.complete = payload.len() < held.size;
-        if pushes(held.gso_type, bytes) {
-            held.complete = true;
-            *self.buffer.get_mut(VnetHeader::LEN + IP + TCP_FLAGS)? |= Segment::PSH;
+        self.complete = payload.len() < self.size;
+        let pushes = pushes(self.gso_type, bytes);
+        let payload = next.start + first.len()..next.end;
+        // It is moved towards the front: there is room.
+        buffer.get(self.len..end)?;
+        buffer.copy_within(payload, self.len);
+        if pushes {
+            self.complete = true;
+            *buffer.get_mut(VnetHeader::LEN + IP + TCP_FLAGS)? |= Segment::PSH;
         }
-        held.len = end;
-        held.packets += 1;
-        Some(())
+        self.len = end;
+        self.packets += 1;
+        Some(end)
     }
 
-    /// Gives out what is held, as [vnet header][packet], and how many packets it was; the place is free again.
+    /// Makes one packet's headers of those of the first, if others have been appended; how many packets it is made of.
     #[inline]
-    pub fn take(&mut self) -> Option<(&mut [u8], usize)> {
-        let held = self.held.take()?;
-        let bytes = self.buffer.get_mut(..held.len)?;
-        if held.packets > 1 {
-            finish(&held, bytes)?;
+    pub fn finish(self, buffer: &mut [u8]) -> usize {
+        if self.packets > 1
+            && let Some(bytes) = buffer.get_mut(..self.len)
+        {
+            // The headers have been read before, so that they can be written.
+            let _ = finish(&self, bytes);
         }
-        Some((bytes, held.packets))
+        self.packets
     }
 }
 
 /// Makes one super-packet's headers of its first packet's.
-fn finish(held: &Held, bytes: &mut [u8]) -> Option<()> {
+fn finish(held: &Coalesced, bytes: &mut [u8]) -> Option<()> {
     let (vnet, packet) = VnetHeader::mut_from_prefix(bytes).ok()?;
     vnet.gso_type = held.gso_type as u8;
     vnet.gso_size = held.size as u16;

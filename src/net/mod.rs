@@ -25,7 +25,7 @@ mod tuple;
 mod vnet;
 
 pub use addr::Addr;
-pub use coalesce::Coalescer;
+pub use coalesce::Coalesced;
 pub use packet::Packet;
 pub use parse::{Headers, ParseError, Transport};
 pub use renumber::{forget_sacks, renumber_ack, renumber_seq, without_payload};

@@ -124,27 +124,28 @@ impl Piece {
 
 /// Passes packets through as the shell does; what comes out, with the number of packets in each.
 fn pass(pieces: &[Piece]) -> Vec<(Vec<u8>, usize)> {
-    let mut coalescer = Coalescer::default();
     let mut out = Vec::new();
+    let mut buffer = Vec::new();
+    let mut open: Option<Coalesced> = None;
+    let mut close = |open: Option<Coalesced>, buffer: &mut Vec<u8>| {
+        let packets = open.map_or(1, |open| open.finish(buffer));
+        out.extend((!buffer.is_empty()).then(|| (buffer.clone(), packets)));
+    };
     for piece in pieces {
         let bytes = piece.bytes();
-        if coalescer.append(&bytes) {
-            continue;
-        }
-        out.extend(
-            coalescer
-                .take()
-                .map(|(bytes, packets)| (bytes.to_vec(), packets)),
-        );
-        if !coalescer.hold(&bytes, |_| true) {
-            out.push((bytes, 1));
+        let next = buffer.len()..buffer.len() + bytes.len();
+        buffer.extend(&bytes);
+        let appended = open
+            .as_mut()
+            .and_then(|open| open.append(&mut buffer, next.clone()));
+        buffer.truncate(appended.unwrap_or(next.start));
+        if appended.is_none() {
+            close(open.take(), &mut buffer);
+            open = Coalesced::of(&bytes);
+            buffer = bytes;
         }
     }
-    out.extend(
-        coalescer
-            .take()
-            .map(|(bytes, packets)| (bytes.to_vec(), packets)),
-    );
+    close(open, &mut buffer);
     out
 }
 
@@ -228,13 +229,13 @@ proptest! {
         for (at, value) in [(0, flags), (1, 0), (10, 0x45), (19, protocol)] {
             if let Some(byte) = bytes.get_mut(at) { *byte = value; }
         }
-        let mut coalescer = Coalescer::default();
-        if held { coalescer.hold(&TCP.of(1448).bytes(), |_| true); }
-        coalescer.append(&bytes);
-        coalescer.take();
-        coalescer.hold(&bytes, |_| true);
-        coalescer.append(&bytes);
-        coalescer.take();
+        let first = if held { TCP.of(1448).bytes() } else { bytes.clone() };
+        let next = first.len()..first.len() + bytes.len();
+        let mut buffer = [first, bytes].concat();
+        if let Some(mut coalesced) = Coalesced::of(&buffer[..next.start]) {
+            coalesced.append(&mut buffer, next);
+            coalesced.finish(&mut buffer);
+        }
     }
 }
 
@@ -280,5 +281,5 @@ fn what_does_not_continue_the_stream_is_not_appended() {
 fn only_a_packet_without_a_finished_checksum_is_taken() {
     let mut bytes = UDP.of(64).bytes();
     bytes[0] = 0;
-    assert!(!Coalescer::default().hold(&bytes, |_| true));
+    assert!(Coalesced::of(&bytes).is_none());
 }
