@@ -32,6 +32,8 @@ Options:
 Tests:
 $(printf '%s\n' "${tests[@]}" | paste -sd ' ' | fold -s -w 110 | sed 's/^/  /')
 
+The -cubic ones are left out where CUBIC is what all have anyway (net.ipv4.tcp_congestion_control).
+
 Results, in target/bench/:
   results.json      a list of {test, unit, subject, median, rounds}
   comparison.svg    the picture
@@ -132,8 +134,13 @@ privlink=${PRIVLINK:-$repo/target/release/privlink} pump=${PUMP:-$repo/target/re
 ping_pong_program=$repo/target/release/examples/ping_pong
 
 git_here() { as_builder git -C "$repo" "$@" 2>/dev/null; }
+congestion_control=$(sysctl -n net.ipv4.tcp_congestion_control)
+if [[ $congestion_control == cubic ]] && ((${#only[@]} == 0)); then
+  mapfile -t tests < <(printf '%s\n' "${tests[@]}" | grep -v -- -cubic)
+fi
 jq -n --arg commit "$(git_here rev-parse --short HEAD || echo unknown)$([[ -z $(git_here status --porcelain -uno) ]] || echo -modified)" \
   --arg date "$(date -u +%Y-%m-%d)" --arg command "$command_line" --arg kernel "$(uname -r)" \
+  --arg congestion_control "$congestion_control" \
   --arg processor "$(sed -n 's/^model name[^:]*: *//p' /proc/cpuinfo | head -n1)" --argjson cores "$(nproc)" \
   --argjson rounds "$rounds" --argjson seconds "$seconds" --arg haproxy "$(haproxy -v | sed -n 's/.*version \([^ ]*\).*/\1/p')" \
   --arg iperf3 "$(iperf3 --version | sed -n 's/^iperf \([^ ]*\).*/\1/p')" '$ARGS.named' >"$work/machine.json"

@@ -112,6 +112,20 @@ pub const TESTS: &[Test] = &[
         ..MORE
     },
     Test {
+        name: "tcp-1-flow-cubic",
+        title: "TCP, 1 flow, CUBIC",
+        unit: "Gbit/s",
+        goals: &[of(Pump, 1.2), of(Kernel, 1.0)],
+        ..MORE
+    },
+    Test {
+        name: "tcp-4-flows-cubic",
+        title: "TCP, 4 flows, CUBIC",
+        unit: "Gbit/s",
+        goals: &[of(Pump, 1.1)],
+        ..MORE
+    },
+    Test {
         name: "tcp-1-flow-64-instances",
         title: "TCP, 1 flow, among 62 idle instances",
         unit: "Gbit/s",

@@ -33,6 +33,8 @@ struct Machine {
     date: String,
     command: String,
     kernel: String,
+    /// Of TCP, in namespaces too: `net.ipv4.tcp_congestion_control`.
+    congestion_control: String,
     processor: String,
     cores: u32,
     rounds: u32,

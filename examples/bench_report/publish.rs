@@ -34,7 +34,7 @@ fn replaced(text: &str, section: &str) -> Result<String> {
 fn section(rows: &[Row], machine: &Machine) -> String {
     let mut text = format!(
         "![privlink beside kernel NAT, haproxy and a TUN pump](docs/performance.svg)\n\n\
-         `{}` at commit {} on {}, {} cores ({}), Linux {}; MTU {}, medians of {} rounds of {} s:\n\n\
+         `{}` at commit {} on {}, {} cores ({}), Linux {}, TCP {}; MTU {}, medians of {} rounds of {} s:\n\n\
          | | unit | kernel | haproxy | pump | **privlink** | of pump | of haproxy | of kernel |\n\
          |---|---|--:|--:|--:|--:|--:|--:|--:|\n",
         machine.command,
@@ -43,6 +43,7 @@ fn section(rows: &[Row], machine: &Machine) -> String {
         machine.cores,
         machine.processor,
         machine.kernel,
+        machine.congestion_control.to_uppercase(),
         rows.first().map_or(0, |row| row.mtu),
         machine.rounds,
         machine.seconds
