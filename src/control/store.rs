@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 
+use foldhash::fast::RandomState;
+
 use super::error::ControlError;
 use super::id::Id;
 use crate::dataplane::{Idx, IdxAllocator};
@@ -12,7 +14,7 @@ use crate::dataplane::{Idx, IdxAllocator};
 pub(super) struct Store<I, T> {
     /// By the number of their creation.
     objects: BTreeMap<u64, T>,
-    by_id: HashMap<I, u64>,
+    by_id: HashMap<I, u64, RandomState>,
     next: u64,
 }
 
@@ -55,7 +57,7 @@ impl<I: Id, T> Store<I, T> {
 pub(super) struct Places<I, K> {
     allocator: IdxAllocator<K>,
     /// Of the objects that had a place before and are still to be made.
-    kept: HashMap<I, Idx<K>>,
+    kept: HashMap<I, Idx<K>, RandomState>,
 }
 
 impl<I: Copy + Eq + Hash, K> Places<I, K> {
@@ -89,7 +91,7 @@ impl<I, K> Default for Places<I, K> {
     fn default() -> Self {
         Self {
             allocator: IdxAllocator::new(),
-            kept: HashMap::new(),
+            kept: HashMap::default(),
         }
     }
 }
@@ -98,7 +100,7 @@ impl<I, T> Default for Store<I, T> {
     fn default() -> Self {
         Self {
             objects: BTreeMap::new(),
-            by_id: HashMap::new(),
+            by_id: HashMap::default(),
             next: 0,
         }
     }

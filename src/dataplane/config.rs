@@ -20,7 +20,7 @@ pub use load_balancer::{
     HealthCheck, HealthCheckProtocol, Listener, ListenerProtocol, LoadBalancer, Target,
     TargetGroup, Zone,
 };
-pub use names::{DnsZone, EndpointAddress, Origin, RecordData, RecordSet, Resolver, View};
+pub use names::{DnsZone, EndpointAddress, NameKey, Origin, RecordData, RecordSet, Resolver, View};
 
 /// Index of a [`Vpc`].
 pub type VpcIdx = Idx<Vpc>;

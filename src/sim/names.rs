@@ -9,7 +9,7 @@ use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
 use hickory_proto::serialize::txt::Parser;
 
 use crate::dataplane::config::{
-    DnsZone, EndpointAddress, LoadBalancerIdx, Origin, RecordData, RecordSet, Zone,
+    DnsZone, EndpointAddress, LoadBalancerIdx, NameKey, Origin, RecordData, RecordSet, Zone,
 };
 use crate::dataplane::dns::{Ask, Query, Resolution, Response, Step, Transport, Upstream, Zones};
 use crate::net::Addr;
@@ -160,21 +160,16 @@ pub fn zone(apex: &str, text: &str) -> DnsZone {
         let set = (record.name.clone(), record.record_type());
         sets.entry(set).or_default().push(record);
     }
-    let mut records = HashMap::<_, Vec<_>>::new();
+    let mut zone = DnsZone::new(parsed(apex), Origin::HostedZone(apex.into()));
     for ((owner, _), set) in sets {
         let ttl = set[0].ttl;
         let data = match &set[0].data {
             RData::ANAME(alias) => RecordData::Alias(alias.0.clone()),
             _ => RecordData::Plain(set.into_iter().map(|record| record.data).collect()),
         };
-        let owner = records.entry(owner.into()).or_default();
-        owner.push(RecordSet { ttl, data });
+        zone.add(NameKey::from(&owner), [RecordSet { ttl, data }]);
     }
-    DnsZone {
-        name: parsed(apex).into(),
-        origin: Origin::HostedZone(apex.into()),
-        records,
-    }
+    zone
 }
 
 /// The names of endpoint `vpce-NUMBER`, with an address in each of the zones 0, 1, ...
@@ -188,11 +183,10 @@ pub fn endpoint(number: u32, addresses: &[[u8; 4]]) -> DnsZone {
         ttl: 60,
         data: RecordData::Endpoint((0..).zip(addresses).map(in_zone).collect()),
     };
-    DnsZone {
-        name: (&name).into(),
-        origin: Origin::Endpoint(format!("vpce-{number}").into()),
-        records: [(name.into(), vec![set])].into(),
-    }
+    let origin = Origin::Endpoint(format!("vpce-{number}").into());
+    let mut zone = DnsZone::new(name, origin);
+    zone.add(zone.apex().clone(), [set]);
+    zone
 }
 
 fn records_of(origin: &str, text: &str) -> impl Iterator<Item = Record> + use<> {

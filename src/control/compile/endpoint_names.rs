@@ -3,33 +3,24 @@
 //! Invariant: for every name below a service or a resource that is there nobody else is asked. Source: AWS PrivateLink guide,
 //! "DNS hostnames".
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use hickory_proto::rr::LowerName;
-
-use super::names::{Views, lower};
+use super::names::{Views, key, name};
 use super::zone;
 use crate::control::{
     Attachment, ControlState, DomainName, EndpointDestination, NetworkInterface, VpcEndpoint,
 };
 use crate::dataplane::config::{
-    DnsZone, EndpointAddress, LoadBalancerIdx, Origin, RecordData, RecordSet,
+    DnsZone, EndpointAddress, LoadBalancerIdx, NameKey, Origin, RecordData, RecordSet,
 };
 
 /// How long an endpoint's addresses may be kept, in seconds.
 const TTL: u32 = 60;
 
-type Records = HashMap<LowerName, Vec<RecordSet>>;
-
 /// The zones that everybody sees: one for each service and resource configuration, with the names of all endpoints that lead
 /// there.
 pub(super) fn public_zones(state: &ControlState) -> Vec<Arc<DnsZone>> {
-    let mut records: HashMap<EndpointDestination, Records> = HashMap::new();
-    for endpoint in state.vpc_endpoints() {
-        let of_zone = records.entry(endpoint.destination).or_default();
-        own_names(state, endpoint, of_zone);
-    }
     let services = state.vpc_endpoint_services();
     let services = services.map(|service| EndpointDestination::Service(service.service_id));
     let resources = state.resource_configurations();
@@ -41,13 +32,16 @@ pub(super) fn public_zones(state: &ControlState) -> Vec<Arc<DnsZone>> {
             EndpointDestination::Service(id) => id.to_string(),
             EndpointDestination::ResourceConfiguration(id) => id.to_string(),
         };
-        Some(Arc::new(DnsZone {
-            name: lower(&apex)?,
-            origin: Origin::Endpoint(id.into()),
-            records: records.remove(&destination).unwrap_or_default(),
-        }))
+        let zone = DnsZone::new(name(&apex)?, Origin::Endpoint(id.into()));
+        Some((destination, zone))
     });
-    zones.collect()
+    let mut zones: BTreeMap<_, _> = zones.collect();
+    for endpoint in state.vpc_endpoints() {
+        if let Some(zone) = zones.get_mut(&endpoint.destination) {
+            own_names(state, endpoint, zone);
+        }
+    }
+    zones.into_values().map(Arc::new).collect()
 }
 
 /// The private names that endpoints answer, in their VPCs.
@@ -66,24 +60,20 @@ fn private_zone(
     endpoint: &VpcEndpoint,
     name: &DomainName,
 ) -> Option<Arc<DnsZone>> {
-    let answer = answer(addresses(state, endpoint));
-    Some(Arc::new(DnsZone {
-        name: lower(&name.base())?,
-        origin: Origin::PrivateDns(endpoint.vpc_endpoint_id.to_string().into()),
-        records: HashMap::from([(lower(name)?, answer)]),
-    }))
+    let origin = Origin::PrivateDns(endpoint.vpc_endpoint_id.to_string().into());
+    let mut zone = DnsZone::new(self::name(&name.base())?, origin);
+    zone.add(key(name), [answer(addresses(state, endpoint))]);
+    Some(Arc::new(zone))
 }
 
 /// An endpoint's regional name and its zonal ones; all names below one mean the same.
-fn own_names(state: &ControlState, endpoint: &VpcEndpoint, records: &mut Records) {
+fn own_names(state: &ControlState, endpoint: &VpcEndpoint, zone: &mut DnsZone) {
     let region = state.owner().region();
     let mut add = |name: String, addresses: Vec<EndpointAddress>| {
-        for owner in [format!("*.{name}"), name] {
-            let owner = DomainName::parse_owner(&owner);
-            if let Some(owner) = owner.ok().as_ref().and_then(lower) {
-                records.insert(owner, answer(addresses.clone()));
-            }
-        }
+        let labels = || name.split('.').map(str::as_bytes);
+        let wildcard = NameKey::new([&b"*"[..]].into_iter().chain(labels()));
+        zone.add(wildcard, [answer(addresses.clone())]);
+        zone.add(NameKey::new(labels()), [answer(addresses)]);
     };
     add(endpoint.regional_name(region), addresses(state, endpoint));
     for interface in state.interfaces_of(endpoint) {
@@ -95,11 +85,11 @@ fn own_names(state: &ControlState, endpoint: &VpcEndpoint, records: &mut Records
     }
 }
 
-fn answer(addresses: Vec<EndpointAddress>) -> Vec<RecordSet> {
-    vec![RecordSet {
+fn answer(addresses: Vec<EndpointAddress>) -> RecordSet {
+    RecordSet {
         ttl: TTL,
         data: RecordData::Endpoint(addresses),
-    }]
+    }
 }
 
 /// The addresses of an endpoint's interfaces: of those that lead somewhere, or if none does of all.

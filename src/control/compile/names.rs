@@ -4,12 +4,11 @@
 //! names of instances need both; without DNS support it has no resolver either. Source: VPC User Guide, "DNS attributes for
 //! your VPC"; Route 53 Developer Guide, "Domain names that VPC Resolver creates autodefined system rules for".
 
-use std::collections::HashMap;
-use std::net::Ipv4Addr;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use hickory_proto::rr::rdata::{A, AAAA, CNAME, MX, PTR, SRV, TXT};
-use hickory_proto::rr::{LowerName, Name, RData};
+use hickory_proto::rr::{Name, RData};
 use ipnet::Ipv4Net;
 
 use super::endpoint_names::private_zones;
@@ -19,7 +18,7 @@ use crate::control::{
     ResourceGateway,
 };
 use crate::dataplane::config::{
-    DnsZone, Origin, RecordData, RecordSet, Resolver, ResourceTarget, View,
+    DnsZone, NameKey, Origin, RecordData, RecordSet, Resolver, ResourceTarget, View,
 };
 
 /// How long what is said of an instance may be kept, in seconds.
@@ -64,15 +63,13 @@ fn hosted_zones(state: &ControlState, views: &mut Views) {
 }
 
 fn hosted_zone(state: &ControlState, zone: &HostedZone) -> Option<Arc<DnsZone>> {
-    let records = zone.record_sets.iter().filter_map(|(name, sets)| {
+    let origin = Origin::HostedZone(zone.id.to_string().into());
+    let mut compiled = DnsZone::new(name(&zone.name)?, origin);
+    for (owner, sets) in &zone.record_sets {
         let sets = sets.values().filter_map(|id| state.record_set(id));
-        Some((lower(name)?, sets.filter_map(record_set).collect()))
-    });
-    Some(Arc::new(DnsZone {
-        name: lower(&zone.name)?,
-        origin: Origin::HostedZone(zone.id.to_string().into()),
-        records: records.collect(),
-    }))
+        compiled.add(key(owner), sets.filter_map(record_set));
+    }
+    Some(Arc::new(compiled))
 }
 
 fn record_set(set: &control::RecordSet) -> Option<RecordSet> {
@@ -135,50 +132,43 @@ fn forward_zone(
     instances: &[&Instance],
     origin: &Origin,
 ) -> Option<Arc<DnsZone>> {
-    let records = instances.iter().filter_map(|instance| {
+    let mut zone = DnsZone::new(name(domain)?, origin.clone());
+    for instance in instances {
         let address = RData::A(A(instance.private_ip_address));
-        Some((lower(&instance.private_dns_name)?, of_instance(address)))
-    });
-    Some(Arc::new(DnsZone {
-        name: lower(domain)?,
-        origin: origin.clone(),
-        records: records.collect(),
-    }))
+        zone.add(key(&instance.private_dns_name), [of_instance(address)]);
+    }
+    Some(Arc::new(zone))
 }
 
 /// The zones of `in-addr.arpa` that are this range, no more and no less: one where it ends at an octet's boundary, else one for
 /// each of the ranges that do.
 fn reverse_zones(range: Ipv4Net, instances: &[&Instance], origin: &Origin) -> Vec<Arc<DnsZone>> {
     let octets = range.prefix_len().div_ceil(8);
-    let mut records: HashMap<Ipv4Addr, HashMap<LowerName, Vec<RecordSet>>> = HashMap::new();
+    let ranges = range.subnets(octets * 8).into_iter().flatten();
+    let mut zones: BTreeMap<_, _> = ranges
+        .map(|range| {
+            let apex = Name::from(range.network()).trim_to(usize::from(octets) + 2);
+            (range.network(), DnsZone::new(apex, origin.clone()))
+        })
+        .collect();
     for instance in instances {
         let address = instance.private_ip_address;
-        if let Ok(zone) = Ipv4Net::new(address, octets * 8)
+        if let Ok(range) = Ipv4Net::new(address, octets * 8)
+            && let Some(zone) = zones.get_mut(&range.network())
             && let Some(name) = name(&instance.private_dns_name)
         {
-            let of_zone = records.entry(zone.network()).or_default();
-            let pointer = of_instance(RData::PTR(PTR(name)));
-            of_zone.insert(LowerName::from(Name::from(address)), pointer);
+            let owner = NameKey::from(&Name::from(address));
+            zone.add(owner, [of_instance(RData::PTR(PTR(name)))]);
         }
     }
-    let zones = range.subnets(octets * 8).into_iter().flatten();
-    zones
-        .map(|zone| {
-            let apex = Name::from(zone.network()).trim_to(usize::from(octets) + 2);
-            Arc::new(DnsZone {
-                name: LowerName::from(apex),
-                origin: origin.clone(),
-                records: records.remove(&zone.network()).unwrap_or_default(),
-            })
-        })
-        .collect()
+    zones.into_values().map(Arc::new).collect()
 }
 
-fn of_instance(data: RData) -> Vec<RecordSet> {
-    vec![RecordSet {
+fn of_instance(data: RData) -> RecordSet {
+    RecordSet {
         ttl: INSTANCE_TTL,
         data: RecordData::Plain(vec![data]),
-    }]
+    }
 }
 
 /// Where a resource of this name is, behind this gateway. Names of instances are looked up in the gateway's VPC whatever the
@@ -209,6 +199,6 @@ pub(super) fn name(domain: &DomainName) -> Option<Name> {
     Some(name)
 }
 
-pub(super) fn lower(domain: &DomainName) -> Option<LowerName> {
-    name(domain).map(LowerName::from)
+pub(super) fn key(domain: &DomainName) -> NameKey {
+    NameKey::new(domain.labels().map(str::as_bytes))
 }

@@ -83,7 +83,7 @@ impl VpcEndpoint {
 }
 
 /// What an endpoint leads to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 pub enum EndpointDestination {
     /// One resource configuration: type Resource.
     #[serde(rename = "ResourceConfigurationId")]

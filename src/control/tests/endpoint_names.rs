@@ -66,10 +66,9 @@ fn an_endpoint_of_a_resource_has_one_name() {
 pub(super) fn records(zone: &DnsZone) -> Vec<String> {
     let apex = zone.name.to_string();
     let mut records: Vec<_> = zone
-        .records
-        .iter()
+        .records()
         .map(|(name, sets)| {
-            let [set] = &sets[..] else {
+            let [set] = sets else {
                 panic!("{sets:?}");
             };
             let RecordData::Endpoint(addresses) = &set.data else {

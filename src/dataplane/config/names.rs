@@ -1,9 +1,12 @@
 //! What the resolver of a VPC answers by itself.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::iter::successors;
 use std::sync::Arc;
 
+use foldhash::fast::FixedState;
 use hickory_proto::rr::{LowerName, Name, RData};
 
 use super::{LoadBalancerIdx, VpcIdx, Zone};
@@ -19,26 +22,123 @@ pub struct Resolver {
     pub zones: Vec<Arc<DnsZone>>,
 }
 
-/// A zone: for every name in it nobody else is asked.
+/// A zone: for every name in it nobody else is asked. The apex's SOA and NS records, which every zone has, are not in here.
 #[derive(Clone)]
 pub struct DnsZone {
     /// Its apex, fully qualified.
     pub name: LowerName,
     /// Whose it is.
     pub origin: Origin,
-    /// Its records by their owner, fully qualified; a wildcard's owner begins with the label `*`. All names in between exist
-    /// (RFC 4592, empty non-terminals), as do the apex's SOA and NS, which are not in here.
-    pub records: HashMap<LowerName, Vec<RecordSet>>,
+    apex: NameKey,
+    /// Every name that exists, the apex too. One without records is an empty non-terminal (RFC 4592, 2.2.2).
+    nodes: HashMap<NameKey, Vec<RecordSet>, FixedState>,
+}
+
+/// A name as it is looked up: its labels in lower case, each behind its length, without the root's. Names above it are its ends, so
+/// that looking for them copies nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct NameKey(Box<[u8]>);
+
+impl DnsZone {
+    /// A zone in which nothing but its apex exists.
+    pub fn new(apex: Name, origin: Origin) -> Self {
+        let name = LowerName::from(apex);
+        let apex = NameKey::from(&*name);
+        Self {
+            nodes: HashMap::from_iter([(apex.clone(), Vec::new())]),
+            name,
+            origin,
+            apex,
+        }
+    }
+
+    /// Adds the records of a name, which is in this zone, besides those that it has; all names in between exist from now on. A
+    /// wildcard's name begins with the label `*`.
+    pub fn add(&mut self, owner: NameKey, sets: impl IntoIterator<Item = RecordSet>) {
+        let is_below = |name: &&[u8]| *name != self.apex.as_ref();
+        for above in owner.upwards().take_while(is_below).skip(1) {
+            if !self.nodes.contains_key(above) {
+                self.nodes.insert(NameKey(above.into()), Vec::new());
+            }
+        }
+        self.nodes.entry(owner).or_default().extend(sets);
+    }
+
+    /// The key of its apex.
+    pub fn apex(&self) -> &NameKey {
+        &self.apex
+    }
+
+    /// The records of exactly this name, if it exists.
+    pub fn get(&self, name: &[u8]) -> Option<&[RecordSet]> {
+        self.nodes.get(name).map(Vec::as_slice)
+    }
+
+    /// The names that have records, with them.
+    pub fn records(&self) -> impl Iterator<Item = (Name, &[RecordSet])> {
+        let nodes = self.nodes.iter().filter(|(_, sets)| !sets.is_empty());
+        nodes.map(|(name, sets)| (name.into(), &sets[..]))
+    }
 }
 
 /// Its records by their names, so that equal zones print alike.
 impl fmt::Debug for DnsZone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let records: BTreeMap<_, _> = self.records.iter().collect();
+        let records: BTreeMap<_, _> = self.records().collect();
         let mut zone = f.debug_struct("DnsZone");
         zone.field("name", &self.name);
         zone.field("origin", &self.origin);
         zone.field("records", &records).finish()
+    }
+}
+
+impl NameKey {
+    /// Of a name's labels, from the most specific on. A label has 1 to 63 bytes (RFC 1035, 2.3.4).
+    pub fn new<'a>(labels: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        let mut key = Vec::with_capacity(64);
+        for label in labels {
+            key.push(label.len() as u8);
+            key.extend(label.iter().map(u8::to_ascii_lowercase));
+        }
+        Self(key.into())
+    }
+
+    /// The name itself, and each one above it; the last is the root.
+    pub fn upwards(&self) -> impl Iterator<Item = &[u8]> {
+        successors(Some(self.as_ref()), |name| {
+            let (length, rest) = name.split_first()?;
+            rest.get(usize::from(*length)..)
+        })
+    }
+}
+
+impl From<&Name> for NameKey {
+    fn from(name: &Name) -> Self {
+        Self::new(name)
+    }
+}
+
+impl From<&NameKey> for Name {
+    fn from(key: &NameKey) -> Self {
+        let label = |name: &'_ [u8]| {
+            let (length, rest) = name.split_first()?;
+            rest.get(..usize::from(*length)).map(<[u8]>::to_vec)
+        };
+        let mut name = Name::from_labels(key.upwards().map_while(label)).unwrap_or_default();
+        name.set_fqdn(true);
+        name
+    }
+}
+
+impl AsRef<[u8]> for NameKey {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Borrow<[u8]> for NameKey {
+    fn borrow(&self) -> &[u8] {
+        &self.0
     }
 }
 

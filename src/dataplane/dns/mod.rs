@@ -7,8 +7,8 @@
 mod message;
 mod resolution;
 mod special;
-mod tree;
 mod write;
+mod zone;
 mod zones;
 
 pub use message::{Query, Transport};

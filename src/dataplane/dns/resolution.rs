@@ -4,10 +4,9 @@ use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::rdata::CNAME;
 use hickory_proto::rr::{DNSClass, LowerName, Name, RData, Record, RecordType};
 
-use super::tree::{Answer, Tree};
-use super::zones::Key;
+use super::zone::Answer;
 use super::{Query, Zones};
-use crate::dataplane::config::{LoadBalancerIdx, Origin, Zone};
+use crate::dataplane::config::{DnsZone, LoadBalancerIdx, NameKey, Origin, Zone};
 
 /// CNAMEs and aliases followed for one question; a loop among them ends here.
 const MOST_FOLLOWED: usize = 16;
@@ -136,18 +135,18 @@ impl Resolution {
         }
         let mut source = Source::Upstream;
         while self.followed <= MOST_FOLLOWED {
-            let key = Key::new(&self.name);
-            let Some(tree) = zones.find(&key) else {
+            let key = NameKey::from(&self.name);
+            let Some(zone) = zones.find(&key) else {
                 return Step::Ask(Ask {
                     name: self.name.clone(),
                     record_type: self.record_type,
                 });
             };
-            let answer = tree.answer(&key, self.record_type, &is_zone_healthy, rotation);
-            if let Some(response) = self.look_up(tree, answer) {
+            let answer = zone.answer(&key, self.record_type, &is_zone_healthy, rotation);
+            if let Some(response) = self.look_up(zone, answer) {
                 return Step::Respond(response);
             }
-            source = tree.source();
+            source = zone.source();
         }
         Step::Respond(Response::failure(ResponseCode::ServFail, source))
     }
@@ -158,13 +157,13 @@ impl Resolution {
     }
 
     /// Takes a zone's answer; `None` if it leads to another name.
-    fn look_up(&mut self, tree: &Tree, answer: Answer<'_>) -> Option<Response> {
+    fn look_up(&mut self, zone: &DnsZone, answer: Answer<'_>) -> Option<Response> {
         match answer {
             Answer::Records { ttl, data } => {
                 for data in data {
                     self.add(ttl, data);
                 }
-                Some(self.respond(tree.source()))
+                Some(self.respond(zone.source()))
             }
             Answer::Cname { ttl, target } => {
                 self.follow(ttl, target.clone());
@@ -176,15 +175,15 @@ impl Resolution {
                 self.alias.get_or_insert_with(|| Alias {
                     owner,
                     ttl: u32::MAX,
-                    soa: tree.soa(),
+                    soa: zone.soa(),
                 });
                 None
             }
             Answer::NoData => {
-                Some(self.deny(ResponseCode::NoError, Some(tree.soa()), tree.source()))
+                Some(self.deny(ResponseCode::NoError, Some(zone.soa()), zone.source()))
             }
             Answer::NoName => {
-                Some(self.deny(ResponseCode::NXDomain, Some(tree.soa()), tree.source()))
+                Some(self.deny(ResponseCode::NXDomain, Some(zone.soa()), zone.source()))
             }
         }
     }
@@ -204,7 +203,7 @@ impl Resolution {
         let before = self.followed;
         while let Some((ttl, target)) = self.take_cname(&mut records) {
             self.follow(ttl, target);
-            let is_ours = zones.find(&Key::new(&self.name)).is_some();
+            let is_ours = zones.find(&NameKey::from(&self.name)).is_some();
             if is_ours || self.followed > MOST_FOLLOWED {
                 return None;
             }

@@ -1,17 +1,14 @@
-//! A zone, as it is looked up in: what it says about a name (RFC 1034, 4.3.2; wildcards: RFC 4592).
+//! What a zone says about a name (RFC 1034, 4.3.2; wildcards: RFC 4592).
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::LazyLock;
 
-use foldhash::fast::FixedState;
 use hickory_proto::rr::rdata::{A, AAAA, CNAME, HINFO, NS, SOA};
-use hickory_proto::rr::{LowerName, Name, RData, Record, RecordType};
+use hickory_proto::rr::{Name, RData, Record, RecordType};
 
 use super::Source;
-use super::zones::Key;
 use crate::dataplane::config::{
-    DnsZone, EndpointAddress, LoadBalancerIdx, Origin, RecordData, RecordSet, Zone,
+    DnsZone, EndpointAddress, LoadBalancerIdx, NameKey, RecordData, RecordSet, Zone,
 };
 
 /// How long a negative answer may be kept: the SOA's TTL, which is less than its minimum (RFC 2308, 5).
@@ -44,16 +41,6 @@ pub(super) fn literal(text: &str) -> Name {
     Name::from_ascii(text).unwrap_or_default()
 }
 
-/// A zone's names, with all that stands between them.
-#[derive(Debug)]
-pub(super) struct Tree {
-    name: LowerName,
-    origin: Origin,
-    apex: Key,
-    /// Every name that exists, the apex too, by its key. One without records is an empty non-terminal.
-    nodes: HashMap<Box<[u8]>, Vec<RecordSet>, FixedState>,
-}
-
 /// What a zone says about a name.
 #[derive(Debug)]
 pub(super) enum Answer<'a> {
@@ -69,32 +56,8 @@ pub(super) enum Answer<'a> {
     NoName,
 }
 
-impl Tree {
-    pub(super) fn new(zone: &DnsZone) -> Self {
-        let mut nodes = HashMap::<Box<[u8]>, Vec<_>, _>::default();
-        let apex = Key::new(&zone.name);
-        nodes.insert(apex.name().into(), Vec::new());
-        for (owner, sets) in &zone.records {
-            let owner = Key::new(owner);
-            let above = owner.upwards().take_while(|name| *name != apex.name());
-            for name in above {
-                nodes.entry(name.into()).or_default();
-            }
-            nodes.insert(owner.name().into(), sets.clone());
-        }
-        Self {
-            name: zone.name.clone(),
-            origin: zone.origin.clone(),
-            apex,
-            nodes,
-        }
-    }
-
-    /// The key of its apex.
-    pub(super) fn apex(&self) -> &[u8] {
-        self.apex.name()
-    }
-
+impl DnsZone {
+    /// Where its answers come from.
     pub(super) fn source(&self) -> Source {
         Source::Zone {
             name: self.name.clone(),
@@ -111,7 +74,7 @@ impl Tree {
     /// What is there for a name in this zone. All that ANY gets is the CNAME, or one HINFO (RFC 8482, 4.2).
     pub(super) fn answer(
         &self,
-        name: &Key,
+        name: &NameKey,
         record_type: RecordType,
         is_zone_healthy: &impl Fn(LoadBalancerIdx, Zone) -> bool,
         rotation: u32,
@@ -119,7 +82,7 @@ impl Tree {
         let Some(sets) = self.node(name) else {
             return Answer::NoName;
         };
-        let is_apex = *name == self.apex;
+        let is_apex = name == self.apex();
         match (record_type, sets.iter().find_map(cname)) {
             (RecordType::SOA, _) if is_apex => records(SOA_TTL, [RData::SOA(AUTHORITY.clone())]),
             (RecordType::NS, _) if is_apex => records(
@@ -139,15 +102,12 @@ impl Tree {
     }
 
     /// The records of a name that exists, or of the wildcard that stands for it.
-    fn node(&self, name: &Key) -> Option<&[RecordSet]> {
-        if let Some(sets) = self.nodes.get(name.name()) {
+    fn node(&self, name: &NameKey) -> Option<&[RecordSet]> {
+        if let Some(sets) = self.get(name.as_ref()) {
             return Some(sets);
         }
-        let encloser = name
-            .upwards()
-            .find(|above| self.nodes.contains_key(*above))?;
-        let wildcard = [b"\x01*", encloser].concat();
-        self.nodes.get(&wildcard[..]).map(Vec::as_slice)
+        let encloser = name.upwards().find(|above| self.get(above).is_some())?;
+        self.get(&[b"\x01*", encloser].concat())
     }
 }
 
