@@ -100,7 +100,14 @@ const LAYERS: &[Layer] = &[
             "dataplane::Idx",
             "dataplane::IdxAllocator",
         ],
-        packages: Some(&["ipnet", "serde", "serde_json", "thiserror", "tracing"]),
+        packages: Some(&[
+            "foldhash",
+            "ipnet",
+            "serde",
+            "serde_json",
+            "thiserror",
+            "tracing",
+        ]),
         not_std: WORLD,
     },
     Layer {

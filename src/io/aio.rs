@@ -104,8 +104,13 @@ impl Aio {
                 null_mut::<libc::timespec>(),
             )
         };
-        // A signal may come before the first.
-        let fetched = done(fetched).unwrap_or_default();
+        let fetched = match done(fetched) {
+            Ok(fetched) => fetched,
+            // A signal came before the first.
+            Err(Errno::INTR) => 0,
+            // It cannot be, of a context of ours; waiting for what never comes would be worse than not to know.
+            Err(_) => return count,
+        };
         for event in &events[..fetched] {
             // SAFETY: the kernel has filled this many.
             let event = unsafe { event.assume_init() };
