@@ -50,12 +50,13 @@ impl Aio {
     }
 
     /// Makes these writes, in this order, the first [`MOST`] of them; calls `failed` with the place of each that fails. How many were
-    /// made: at least one, if there is one.
+    /// made: at least one, if there is one. `Err`: so many were made, and this context is not to be used again; how they ended
+    /// may not be known.
     pub(super) fn write<'a>(
         &mut self,
         writes: impl IntoIterator<Item = (BorrowedFd<'a>, &'a [u8])>,
         mut failed: impl FnMut(usize, Errno),
-    ) -> usize {
+    ) -> Result<usize, usize> {
         let mut pointers = [null_mut::<libc::iocb>(); MOST];
         let places = self.blocks.iter_mut().zip(&mut pointers);
         let mut count = 0;
@@ -69,29 +70,31 @@ impl Aio {
             count += 1;
         }
         if count == 0 {
-            return 0;
+            return Ok(0);
         }
         // SAFETY: the pointers are those of `count` filled blocks, whose buffers are borrowed until this function returns, which
         // it does after all of them have been carried out.
         let submitted =
             unsafe { libc::syscall(libc::SYS_io_submit, self.context, count, pointers.as_ptr()) };
-        let submitted = match done(submitted) {
-            Ok(submitted) => submitted,
-            // The first of them could not even be submitted.
-            Err(errno) => {
-                failed(0, errno);
-                return 1;
-            }
-        };
+        let submitted = done(submitted).map_err(|_| 0_usize)?;
         let mut fetched = 0;
         while fetched < submitted {
-            fetched += self.fetch(submitted - fetched, &mut failed);
+            match self.fetch(submitted - fetched, &mut failed) {
+                Ok(more) => fetched += more,
+                // A signal came before the first.
+                Err(Errno::INTR) => {}
+                Err(_) => return Err(submitted),
+            }
         }
-        submitted
+        Ok(submitted)
     }
 
     /// Waits for the results of so many writes, and tells those that failed; how many it got.
-    fn fetch(&mut self, count: usize, failed: &mut impl FnMut(usize, Errno)) -> usize {
+    fn fetch(
+        &mut self,
+        count: usize,
+        failed: &mut impl FnMut(usize, Errno),
+    ) -> Result<usize, Errno> {
         let mut events = [MaybeUninit::<Event>::uninit(); MOST];
         // SAFETY: there is room for `count` events.
         let fetched = unsafe {
@@ -104,13 +107,7 @@ impl Aio {
                 null_mut::<libc::timespec>(),
             )
         };
-        let fetched = match done(fetched) {
-            Ok(fetched) => fetched,
-            // A signal came before the first.
-            Err(Errno::INTR) => 0,
-            // It cannot be, of a context of ours; waiting for what never comes would be worse than not to know.
-            Err(_) => return count,
-        };
+        let fetched = done(fetched)?;
         for event in &events[..fetched] {
             // SAFETY: the kernel has filled this many.
             let event = unsafe { event.assume_init() };
@@ -121,7 +118,15 @@ impl Aio {
                 );
             }
         }
-        fetched
+        Ok(fetched)
+    }
+
+    /// As if somebody forbade it from now on.
+    #[cfg(test)]
+    pub(super) fn forbid(&mut self) {
+        // SAFETY: nothing is under way in it; no context has the number that is left.
+        unsafe { libc::syscall(libc::SYS_io_destroy, self.context) };
+        self.context = 0;
     }
 }
 
@@ -163,7 +168,7 @@ mod tests {
                 failures.push((at, errno));
             },
         );
-        assert_eq!((made, failures.len()), (2, 0));
+        assert_eq!((made, failures.len()), (Ok(2), 0));
         let mut buffer = [0; 16];
         assert_eq!(rustix::io::read(&theirs, &mut buffer), Ok(3));
         assert_eq!(rustix::io::read(&theirs, &mut buffer), Ok(6));
@@ -171,24 +176,25 @@ mod tests {
         // What fails while it is carried out is told.
         drop(theirs);
         let writes = [write(ours, b"1"), write(ours, b"2")];
-        assert_eq!(aio.write(writes, |at, errno| failures.push((at, errno))), 2);
+        assert_eq!(
+            aio.write(writes, |at, errno| failures.push((at, errno))),
+            Ok(2)
+        );
         assert_eq!(failures, [(0, Errno::PIPE), (1, Errno::PIPE)]);
 
-        // What cannot be submitted ends the call; the rest is for the next.
+        // What cannot be submitted ends the call.
         failures.clear();
         let null = std::fs::File::create("/dev/null").unwrap();
-        let writes = [
-            write(null.as_fd(), b"1"),
-            write(bad, b"2"),
-            write(null.as_fd(), b"3"),
-        ];
-        assert_eq!(aio.write(writes, |at, errno| failures.push((at, errno))), 1);
-        assert!(failures.is_empty());
+        let writes = [write(null.as_fd(), b"1"), write(bad, b"2")];
         assert_eq!(
-            aio.write(writes[1..].to_vec(), |at, errno| failures.push((at, errno))),
-            1
+            aio.write(writes, |at, errno| failures.push((at, errno))),
+            Ok(1)
         );
-        assert_eq!(failures, [(0, Errno::BADF)]);
+        assert_eq!(
+            aio.write([writes[1]], |at, errno| failures.push((at, errno))),
+            Err(0)
+        );
+        assert!(failures.is_empty());
     }
 
     #[test]
@@ -196,11 +202,11 @@ mod tests {
         let null = std::fs::File::create("/dev/null").unwrap();
         let writes = [(null.as_fd(), &b"x"[..]); MOST + 6];
         let mut aio = Aio::new().unwrap();
-        assert_eq!(aio.write(writes, |_, errno| panic!("{errno}")), MOST);
+        assert_eq!(aio.write(writes, |_, errno| panic!("{errno}")), Ok(MOST));
         assert_eq!(
             aio.write(writes[MOST..].to_vec(), |_, errno| panic!("{errno}")),
-            6
+            Ok(6)
         );
-        assert_eq!(aio.write([], |_, errno| panic!("{errno}")), 0);
+        assert_eq!(aio.write([], |_, errno| panic!("{errno}")), Ok(0));
     }
 }

@@ -246,8 +246,13 @@ impl Outlet {
                 let tun = tuns.get(waiting.to)?;
                 goes_whole(tun, kernel, bytes).then(|| (tun.as_fd(), bytes))
             });
-            let made = self.aio.as_mut().map_or(0, |aio| {
+            let made = self.aio.as_mut().map_or(Ok(0), |aio| {
                 aio.write(whole, |place, errno| results[place] = Err(errno))
+            });
+            let made = made.unwrap_or_else(|made| {
+                tracing::warn!("AIO has failed: packets are written one by one from now on");
+                self.aio = None;
+                made
             });
             for (waiting, result) in self.waiting[at..].iter().zip(&results[..made]) {
                 let buffer = &mut self.buffer[waiting.start..waiting.end];
@@ -471,6 +476,18 @@ mod tests {
             let [first, second, third] = CUT;
             let cut = [lens[0], first, second, third, lens[1], lens[0]];
             assert_eq!(lengths(&theirs), cut);
+        }
+    }
+
+    #[test]
+    fn nothing_is_lost_where_aio_is_forbidden_later() {
+        let (mut outlet, theirs) = outlet(Offload::On);
+        outlet.aio.as_mut().unwrap().forbid();
+        for _ in 0..2 {
+            let packets = [super_packet(), super_packet()];
+            assert_eq!(write(&mut outlet, eni(), &packets), []);
+            assert_eq!(lengths(&theirs), [WHOLE; 2]);
+            assert!(outlet.aio.is_none());
         }
     }
 
