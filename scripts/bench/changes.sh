@@ -1,6 +1,6 @@
 #!/bin/bash
-# What 100 changes of other things do to an iperf3 run, at full speed or at a bit rate such as 8G: its rate without them, beside as many programs that change
-# nothing (`privlink --version`: what starting them takes from two cores), and with them, in turn.
+# What 100 changes of other things do to an iperf3 run, at full speed or at a bit rate such as 8G: its rate without them, beside
+# as many programs that change nothing (`privlink --version`: what starting them takes from two cores), and with them, in turn.
 #
 #   cargo build --release && sudo ./scripts/bench/changes.sh [ROUNDS [BITRATE]]
 #   PRIVLINK=PATH: another binary

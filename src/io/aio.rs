@@ -50,13 +50,13 @@ impl Aio {
     }
 
     /// Makes these writes, in this order, the first [`MOST`] of them; calls `failed` with the place of each that fails. How many were
-    /// made: at least one, if there is one. `Err`: so many were made, and this context is not to be used again; how they ended
-    /// may not be known.
+    /// made: at least one, if there is one. `Err`: so many were made, and why this context is not to be used again; how they
+    /// ended may not be known.
     pub(super) fn write<'a>(
         &mut self,
         writes: impl IntoIterator<Item = (BorrowedFd<'a>, &'a [u8])>,
         mut failed: impl FnMut(usize, Errno),
-    ) -> Result<usize, usize> {
+    ) -> Result<usize, (usize, Errno)> {
         let mut pointers = [null_mut::<libc::iocb>(); MOST];
         let places = self.blocks.iter_mut().zip(&mut pointers);
         let mut count = 0;
@@ -76,14 +76,14 @@ impl Aio {
         // it does after all of them have been carried out.
         let submitted =
             unsafe { libc::syscall(libc::SYS_io_submit, self.context, count, pointers.as_ptr()) };
-        let submitted = done(submitted).map_err(|_| 0_usize)?;
+        let submitted = done(submitted).map_err(|errno| (0, errno))?;
         let mut fetched = 0;
         while fetched < submitted {
             match self.fetch(submitted - fetched, &mut failed) {
                 Ok(more) => fetched += more,
                 // A signal came before the first.
                 Err(Errno::INTR) => {}
-                Err(_) => return Err(submitted),
+                Err(errno) => return Err((submitted, errno)),
             }
         }
         Ok(submitted)
@@ -192,7 +192,7 @@ mod tests {
         );
         assert_eq!(
             aio.write([writes[1]], |at, errno| failures.push((at, errno))),
-            Err(0)
+            Err((0, Errno::BADF))
         );
         assert!(failures.is_empty());
     }

@@ -207,14 +207,10 @@ impl Outlet {
     #[inline]
     pub(super) fn flush(&mut self, mut tell: impl FnMut(Unwritten)) {
         self.close();
-        match (&self.waiting[..], &mut self.aio) {
-            ([], _) => return,
-            ([_, _, ..], Some(_)) => self.write_together(&mut tell),
-            (waiting, _) => {
-                for at in 0..waiting.len() {
-                    self.write(at, &mut tell);
-                }
-            }
+        match self.waiting.len() {
+            0 => return,
+            1 => self.write(0, &mut tell),
+            _ => self.write_together(&mut tell),
         }
         self.waiting.clear();
     }
@@ -235,7 +231,7 @@ impl Outlet {
         }
     }
 
-    /// Writes all that wait with as few system calls as can be.
+    /// Writes all that wait with as few system calls as can be: one by one without AIO, and what must be cut.
     fn write_together(&mut self, tell: &mut impl FnMut(Unwritten)) {
         let mut at = 0;
         while at < self.waiting.len() {
@@ -249,8 +245,11 @@ impl Outlet {
             let made = self.aio.as_mut().map_or(Ok(0), |aio| {
                 aio.write(whole, |place, errno| results[place] = Err(errno))
             });
-            let made = made.unwrap_or_else(|made| {
-                tracing::warn!("AIO has failed: packets are written one by one from now on");
+            let made = made.unwrap_or_else(|(made, errno)| {
+                tracing::warn!(
+                    error = %errno,
+                    "AIO has failed: packets are written one by one from now on"
+                );
                 self.aio = None;
                 made
             });

@@ -78,12 +78,20 @@ impl Workers {
             workers.add(eni, tun);
         }
         let kernel = Arc::new(Kernel::default());
+        let mut no_aio = None;
         for id in 0..count {
-            let outlet = Outlet::new(kernel.clone(), aio_of(id));
+            let aio = Aio::new().map_err(|errno| no_aio = Some(errno));
+            let outlet = Outlet::new(kernel.clone(), aio.ok());
             let thread = Thread::new(id, dataplane.clone(), options.clock, shared.clone(), outlet)?;
             workers.spawn(format!("worker-{id}"), move |shared| {
                 guard(shared, id, || thread.run())
             })?;
+        }
+        if let Some(errno) = no_aio {
+            tracing::warn!(
+                error = %errno,
+                "the kernel gives no AIO context (fs.aio-max-nr, CONFIG_AIO): packets are written one by one"
+            );
         }
         let watch = workers.watch.clone();
         workers.spawn("netns-watch".to_owned(), move |shared| watch.run(shared))?;
@@ -198,20 +206,6 @@ impl Readers {
             self.counts[reader] -= 1;
         }
     }
-}
-
-/// What a worker writes several packets with; without it, said once, it writes them one by one.
-fn aio_of(worker: usize) -> Option<Aio> {
-    Aio::new()
-        .inspect_err(|errno| {
-            if worker == 0 {
-                tracing::warn!(
-                    error = %errno,
-                    "the kernel gives no AIO context (fs.aio-max-nr, CONFIG_AIO): packets are written one by one"
-                );
-            }
-        })
-        .ok()
 }
 
 /// Runs a worker's thread; that it ended early does not stay unnoticed.

@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use privlink::io::{Error, Namespace, Offload, Removal, Tun, TunSpec, privileged};
 
 use crate::tests;
@@ -22,6 +22,14 @@ pub fn run(command: &str) -> anyhow::Result<String> {
     let output = Command::new(words[0]).args(&words[1..]).output()?;
     ensure!(output.status.success(), "{command}: {output:?}");
     Ok(String::from_utf8(output.stdout)?)
+}
+
+/// Packets that an instance's kernel has been given; a super-packet is one.
+pub fn packets_written(namespace: &str) -> anyhow::Result<u64> {
+    let links = run(&format!("ip -n {namespace} -s -j link show eni0"))?;
+    let links: serde_json::Value = serde_json::from_str(&links)?;
+    let packets = links[0]["stats64"]["rx"]["packets"].as_u64();
+    packets.context("ip shows no counter")
 }
 
 /// Deletes the namespace at the end, also of a test that fails.

@@ -13,6 +13,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::io::packets_written;
 use crate::protocols::offer_udp;
 use crate::site::{self, ENDPOINT, Site, wait_for};
 
@@ -63,13 +64,13 @@ fn a_packet_is_read_once_and_written_at_most_once() -> Result<()> {
 fn a_pause_costs_a_bounded_number_of_reads() -> Result<()> {
     let site = Site::with_nginx()?;
     site.curl(&[ENDPOINT])?;
-    let before = (Packets::so_far(&site)?, calls(&site, "syscr")?);
+    let before = (Packets::so_far(&site)?, reads(&site)?);
     for _ in 0..10 {
         site.curl(&[ENDPOINT])?;
         thread::sleep(Duration::from_millis(300));
     }
     let packets = Packets::so_far(&site)?.since(&before.0);
-    let reads = calls(&site, "syscr")? - before.1;
+    let reads = reads(&site)? - before.1;
     println!("{reads} reads for {packets:?}");
     // At worst a pause follows every packet.
     ensure!(
@@ -90,40 +91,26 @@ fn datagrams_that_wait_are_written_together() -> Result<()> {
     let burst = BURST.to_string();
     let lines = site.python(&target, "udp_sink", &["5353", &burst])?;
     let daemon = Pid::from_raw(site.pid()? as i32).context("no process")?;
-    let before = packets_of_link(&target)?;
+    let before = packets_written(&target)?;
     kill_process(daemon, Signal::STOP)?;
     let sent = site.python_ok(&consumer, "udp_burst", &[ENDPOINT, "5353", &burst]);
     kill_process(daemon, Signal::CONT)?;
     sent?;
     let seen = lines.recv_timeout(Duration::from_secs(30))?;
     ensure!(seen == "all", "{seen}; drops: {:?}", site.drops()?);
-    let written = packets_of_link(&target)? - before;
+    let written = packets_written(&target)? - before;
     println!("{written} packets for {BURST} datagrams");
     // A turn may begin before the burst is there, and this instance is told other things, too.
     ensure!(written <= BURST / TURN + 4, "{written} packets");
     Ok(())
 }
 
-/// How many packets an instance's kernel has been given; a super-packet is one.
-fn packets_of_link(namespace: &str) -> Result<u64> {
-    let output = Command::new("ip")
-        .args(["-n", namespace, "-s", "-j", "link", "show", "eni0"])
-        .output()?;
-    let links: serde_json::Value = serde_json::from_slice(&output.stdout)?;
-    links[0]["stats64"]["rx"]["packets"]
-        .as_u64()
-        .with_context(|| format!("no such counter: {links}"))
-}
-
-/// How often the workers have read (`syscr`) or written (`syscw`) something, or tried to: the kernel's own count, which
-/// costs them nothing.
-fn calls(site: &Site, counter: &str) -> Result<u64> {
+/// How often the workers have read something, or tried to: the kernel's own count, which costs them nothing.
+fn reads(site: &Site) -> Result<u64> {
     let pid = site.pid()?;
     let of_thread = |thread: &u32| {
         let text = fs::read_to_string(format!("/proc/{pid}/task/{thread}/io"))?;
-        let value = text
-            .lines()
-            .find_map(|line| line.strip_prefix(counter)?.strip_prefix(": "));
+        let value = text.lines().find_map(|line| line.strip_prefix("syscr: "));
         Ok(value.context("no such counter")?.parse::<u64>()?)
     };
     site.workers()?.iter().map(of_thread).sum()

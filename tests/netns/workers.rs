@@ -18,7 +18,7 @@ use privlink::io::{
 };
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::io::{Scratch, run};
+use crate::io::{Scratch, packets_written, run};
 use crate::tests;
 
 tests![
@@ -118,13 +118,8 @@ impl Pair {
         server.join().expect("the server does not panic")
     }
 
-    /// Packets that an instance's kernel has been given.
     fn packets_written(&self, index: usize) -> anyhow::Result<u64> {
-        let name = self.namespaces[index].0.name();
-        let links = run(&format!("ip -n {name} -s -j link show eni0"))?;
-        let links: serde_json::Value = serde_json::from_str(&links)?;
-        let packets = links[0]["stats64"]["rx"]["packets"].as_u64();
-        packets.context("ip shows no counter")
+        packets_written(self.namespaces[index].0.name())
     }
 
     fn event(&mut self) -> anyhow::Result<IoEvent> {
