@@ -125,9 +125,8 @@ pub(super) fn options(bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
     })
 }
 
-/// Lowers a SYN's maximum segment size to what fits `mtu`; a SYN without one promises 536, which always fits.
-pub fn clamp_mss(packet: &mut Packet<'_>, headers: &Headers, options: &SynOptions, mtu: u16) {
-    let limit = mtu.saturating_sub(40);
+/// Lowers a SYN's maximum segment size to `limit` bytes; a SYN without one promises 536, which always fits.
+pub fn clamp_mss(packet: &mut Packet<'_>, headers: &Headers, options: &SynOptions, limit: u16) {
     let Some((at, mss)) = options.mss.filter(|(_, mss)| *mss > limit) else {
         return;
     };

@@ -14,7 +14,7 @@ const A2: privlink::dataplane::EniIdx = Topology::EC2_A2;
 fn instances_of_one_vpc_reach_each_other_unchanged() {
     let mut world = World::new(&Topology::w1());
     for packet in [
-        tcp((EC2, 1), (NEIGHBOUR, 22)),
+        tcp((EC2, 1), (NEIGHBOUR, 22)).mss(8961),
         udp((EC2, 1), (NEIGHBOUR, 53)),
         echo_request(EC2, NEIGHBOUR, 5),
     ] {

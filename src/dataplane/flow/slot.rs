@@ -103,6 +103,11 @@ impl Activity {
 
 const NO_VIA: u64 = u64::MAX;
 
+/// Largest TCP segment through an endpoint, in bytes; AWS does not say its own. Of those that fit the path's 8500 bytes only seven go
+/// into a super-packet of Linux's (65,536 bytes less `MAX_TCP_HEADER` and one: 65,215 at least); of these, eight
+/// (`docs/design/0008-eight-segments.md`).
+const ENDPOINT_MSS: u16 = 8148;
+
 impl Flow {
     /// Fills a place that no worker sees.
     pub(super) fn fill(&self, initiator: &FlowKey, terms: &Terms, now: Instant) {
@@ -212,6 +217,16 @@ impl Flow {
     #[inline]
     pub fn mtu(&self) -> u16 {
         self.mtu.load(Relaxed)
+    }
+
+    /// Largest TCP segment of its path, in bytes, as a SYN announces it.
+    #[inline]
+    pub fn mss(&self) -> u16 {
+        let fits = self.mtu().saturating_sub(40);
+        match self.via() {
+            Some(_) => fits.min(ENDPOINT_MSS),
+            None => fits,
+        }
     }
 
     /// When it opened.

@@ -364,7 +364,7 @@ impl Flow {
         }
     }
 
-    /// Reads the options of a SYN of `side`, and lowers its maximum segment size to what the flow's path takes.
+    /// Reads the options of a SYN of `side`, and lowers its maximum segment size to the flow's.
     #[inline]
     pub fn adjust_syn(&self, side: Side, packet: &mut Packet<'_>, headers: &Headers) {
         if let Transport::Tcp(segment) = &headers.transport
@@ -374,7 +374,7 @@ impl Flow {
             self.activity(side)
                 .window_scale
                 .store(options.window_scale.unwrap_or(0).into(), Relaxed);
-            tcp::clamp_mss(packet, headers, &options, self.mtu());
+            tcp::clamp_mss(packet, headers, &options, self.mss());
         }
     }
 }
