@@ -9,7 +9,8 @@ source "$repo/scripts/bench/tests.sh"
 
 help() {
   cat <<END
-Usage: sudo scripts/bench.sh [--quick] [--rounds N] [--seconds N] [--only TEST,...] [--mtu BYTES,...] [--no-install]
+Usage: sudo scripts/bench.sh [--quick] [--rounds N] [--seconds N] [--only TEST,...] [--mtu BYTES,...]
+                             [--congestion-control NAME] [--no-install]
 
 Four ways from a consumer to a provider of the same addresses, between network namespaces on this machine:
 
@@ -23,16 +24,18 @@ machine that drifts changes it little. The table shows medians, ratios, and whic
 
 Options:
   --quick           about a minute: fewer tests, MTU 1500, 3 rounds of 1 s
-  --rounds N        rounds (default 5)
-  --seconds N       seconds of each run (default 2)
+  --rounds N        rounds (default 9)
+  --seconds N       seconds of each run (default 1)
   --only TEST,...   only these tests
   --mtu BYTES,...   MTU of all links (default 1500,9001)
+  --congestion-control NAME
+                    TCP's congestion control (default cubic, as Linux has it); -bbr tests have BBR, which paces
   --no-install      install nothing: fail if something is missing
 
 Tests:
 $(printf '%s\n' "${tests[@]}" | paste -sd ' ' | fold -s -w 110 | sed 's/^/  /')
 
-The -cubic ones are left out where CUBIC is what all have anyway (net.ipv4.tcp_congestion_control).
+The -bbr ones are left out where the kernel has no BBR.
 
 Results, in target/bench/:
   results.json      a list of {test, unit, subject, median, rounds}
@@ -52,12 +55,12 @@ Environment:
 Examples:
   sudo ./scripts/bench.sh --quick
   sudo ./scripts/bench.sh
-  sudo ./scripts/bench.sh --only tcp-1-flow,ping-pong --mtu 1500 --rounds 9
+  sudo ./scripts/bench.sh --only tcp-1-flow,ping-pong --mtu 1500 --rounds 15
 END
 }
 
 command_line="sudo ./scripts/bench.sh${*:+ $*}"
-quick=false install=true rounds='' seconds='' mtus=() only=()
+quick=false install=true rounds='' seconds='' congestion_control=cubic mtus=() only=()
 # want PATTERN OPTION VALUE [WHAT]
 want() { [[ ${3:-} =~ ^$1$ ]] || usage_error "$2 wants ${4:-a number from 1 up} (see --help)"; }
 while (($#)); do
@@ -68,6 +71,7 @@ while (($#)); do
   --seconds) want '[1-9][0-9]{0,3}' "$1" "${2:-}"; seconds=$2; shift ;;
   --mtu) want '[1-9][0-9]{3,4}(,[1-9][0-9]{3,4})*' "$1" "${2:-}" "numbers of bytes from 1000 up"; IFS=, read -ra mtus <<<"$2"; shift ;;
   --only) want '[a-z0-9,-]+' "$1" "${2:-}" "names of tests"; IFS=, read -ra only <<<"$2"; shift ;;
+  --congestion-control) want '[a-z0-9_-]+' "$1" "${2:-}" "a name"; congestion_control=$2; shift ;;
   --no-install) install=false ;;
   *) usage_error "unknown argument '$1' (see --help)" ;;
   esac
@@ -83,7 +87,7 @@ if $quick; then
 fi
 ((${#only[@]} == 0)) || tests=("${only[@]}")
 ((${#mtus[@]})) || mtus=(1500 9001)
-: "${rounds:=5}" "${seconds:=2}"
+: "${rounds:=9}" "${seconds:=1}"
 need_root
 cd "$repo"
 export PATH=$PATH:/usr/sbin:/sbin LC_ALL=C
@@ -134,9 +138,8 @@ privlink=${PRIVLINK:-$repo/target/release/privlink} pump=${PUMP:-$repo/target/re
 ping_pong_program=$repo/target/release/examples/ping_pong
 
 git_here() { as_builder git -C "$repo" "$@" 2>/dev/null; }
-congestion_control=$(sysctl -n net.ipv4.tcp_congestion_control)
-if [[ $congestion_control == cubic ]] && ((${#only[@]} == 0)); then
-  mapfile -t tests < <(printf '%s\n' "${tests[@]}" | grep -v -- -cubic)
+if ((${#only[@]} == 0)) && [[ " $(sysctl -n net.ipv4.tcp_available_congestion_control) " != *' bbr '* ]]; then
+  mapfile -t tests < <(printf '%s\n' "${tests[@]}" | grep -v -- -bbr)
 fi
 jq -n --arg commit "$(git_here rev-parse --short HEAD || echo unknown)$([[ -z $(git_here status --porcelain -uno) ]] || echo -modified)" \
   --arg date "$(date -u +%Y-%m-%d)" --arg command "$command_line" --arg kernel "$(uname -r)" \

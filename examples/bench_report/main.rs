@@ -33,7 +33,7 @@ struct Machine {
     date: String,
     command: String,
     kernel: String,
-    /// Of TCP, in namespaces too: `net.ipv4.tcp_congestion_control`.
+    /// Of TCP, in the namespaces; not in the tests that name another.
     congestion_control: String,
     processor: String,
     cores: u32,

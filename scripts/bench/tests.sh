@@ -5,7 +5,7 @@
 # unit and with which goal, stands in examples/bench_report/catalogue.rs.
 
 tests=(
-  tcp-1-flow tcp-1-flow-reverse tcp-4-flows tcp-4-flows-reverse tcp-1-flow-cubic tcp-4-flows-cubic tcp-at-2-gbit tcp-1-flow-busy
+  tcp-1-flow tcp-1-flow-reverse tcp-4-flows tcp-4-flows-reverse tcp-1-flow-bbr tcp-4-flows-bbr tcp-at-2-gbit tcp-1-flow-busy
   http-keep-alive http-close ping-pong ping-pong-busy udp-64-bytes start
 )
 quick_tests=(tcp-1-flow tcp-4-flows http-close ping-pong start)
@@ -16,7 +16,7 @@ subjects_of() {
   case $1 in
   tcp-1-flow) printf '%s\n' "${subjects[@]}" "${variants[@]}" ;;
   udp-64-bytes) printf '%s\n' kernel pump privlink ;; # haproxy has no UDP
-  *-cubic) printf '%s\n' kernel pump privlink ;;      # haproxy's own connections have the machine's congestion control
+  *-bbr) printf '%s\n' kernel pump privlink ;;        # haproxy's own connections cannot be told
   start) echo privlink ;;
   *) printf '%s\n' "${subjects[@]}" ;;
   esac
@@ -25,7 +25,7 @@ subjects_of() {
 run_test() {
   case $1 in
   tcp-1-flow) tcp_1_flow "$2" ;;
-  tcp-1-flow-reverse | tcp-4-flows | tcp-4-flows-reverse | *-cubic) tcp_flows "$1" "$2" ;;
+  tcp-1-flow-reverse | tcp-4-flows | tcp-4-flows-reverse | *-bbr) tcp_flows "$1" "$2" ;;
   tcp-at-2-gbit) tcp_at_2_gbit "$2" ;;
   tcp-1-flow-busy) beside_busy_process tcp_flows "$1" "$2" ;;
   http-*) http "$1" "$2" ;;
@@ -58,10 +58,11 @@ of_iperf() { jq -e "$1" "$work/iperf3.json" || die "iperf3's output was not unde
 gbits() { of_iperf '.end.sum_received.bits_per_second / 1e9'; }
 
 tcp_flows() {
-  local options=()
+  # Always told: iperf3's server goes on with the last one that it was told.
+  local options=(-C "$congestion_control")
+  [[ $1 != *-bbr ]] || options=(-C bbr)
   [[ $1 != *4-flows* ]] || options+=(-P 4)
   [[ $1 != *reverse* ]] || options+=(-R)
-  [[ $1 != *cubic* ]] || options+=(-C cubic)
   iperf "$2" "${options[@]}"
   sample "$1" "$2" "$(gbits)"
 }
