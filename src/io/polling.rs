@@ -1,9 +1,13 @@
-//! Whether a worker polls, for how long, and on which CPU.
+//! Whether a worker polls, for how long, on which CPU, and whether it may preempt others when it wakes up.
 //!
 //! A packet that comes while its worker polls costs no wake-up, neither the worker's nor that of a CPU that had gone to sleep:
 //! half the time of a round trip. But a round of polling that finds nothing is CPU time lost to the hosts. So polling is
 //! bounded, follows the length of the pauses, yields between rounds, stops where packets come several at a time and where
 //! strangers want the CPU, and is spread over the CPUs. What was tried and measured: `docs/design/0004-polling.md`.
+//!
+//! A packet wakes its worker from within what its sender, or another worker, is about to do next. So a worker waits for its turn
+//! (`SCHED_BATCH`, sched(7)), and finds more when it comes; beside a stranger, who would not soon be done, it does not
+//! (`docs/design/0009-waking-without-preempting.md`).
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
@@ -87,6 +91,8 @@ pub(super) struct Polling {
     suspended: u32,
     suspension: u32,
     contended_at: Instant,
+    /// Does its waking up leave the CPU to who has it?
+    waits: bool,
 }
 
 impl Polling {
@@ -102,7 +108,13 @@ impl Polling {
             suspended: 0,
             suspension: 0,
             contended_at: Instant::START,
+            waits: false,
         }
+    }
+
+    /// Its worker begins, on the calling thread.
+    pub(super) fn start(&mut self) {
+        self.wait_for_turn(true);
     }
 
     /// How many empty rounds each of so many busy TUNs gets.
@@ -161,6 +173,21 @@ impl Polling {
         };
         self.suspended = self.suspension;
         self.contended_at = now;
+        self.wait_for_turn(false);
+    }
+
+    fn wait_for_turn(&mut self, waits: bool) {
+        if self.waits != waits {
+            self.waits = waits;
+            let policy = match waits {
+                true => libc::SCHED_BATCH,
+                false => libc::SCHED_OTHER,
+            };
+            let priority = libc::sched_param { sched_priority: 0 };
+            // SAFETY: It reads `priority`, and concerns the calling thread only. Where it is forbidden the thread stays as it
+            // was, which is correct as well.
+            unsafe { libc::sched_setscheduler(0, policy, &priority) };
+        }
     }
 
     /// The worker is about to sleep.
@@ -177,6 +204,9 @@ impl Polling {
 
     /// It has woken up: polling is good for twice as long after a short pause, for half as long after a long one.
     pub(super) fn woke(&mut self, now: Instant) {
+        if self.suspended == 0 && now.since(self.contended_at) > LASTING {
+            self.wait_for_turn(true);
+        }
         let pause = now.since(self.packets_at);
         if pause < SHORT_PAUSE {
             self.rounds = (self.rounds * 2).min(EMPTY_ROUNDS);
@@ -264,6 +294,26 @@ mod tests {
         assert_eq!(budget_after(&[0; 100]), 0);
         assert_eq!(budget_after(&[1; 16]), EMPTY_ROUNDS);
         assert_eq!(budget_after(&[64]), 0);
+    }
+
+    #[test]
+    fn it_preempts_nobody_unless_a_stranger_wants_the_cpu() {
+        // SAFETY: It only asks for the calling thread's policy.
+        let policy = || unsafe { libc::sched_getscheduler(0) };
+        let mut polling = Polling::new(0);
+        polling.start();
+        assert_eq!(policy(), libc::SCHED_BATCH);
+        polling.suspend(at(0));
+        assert_eq!(policy(), libc::SCHED_OTHER);
+        // Not while it still sleeps without polling, however long that takes, and not before the stranger is gone.
+        let long_after = at(3_000_000);
+        polling.woke(long_after);
+        assert_eq!(policy(), libc::SCHED_OTHER);
+        (0..polling.suspended).for_each(|_| polling.stop(&Pollers::default()));
+        polling.woke(at(1_000_000));
+        assert_eq!(policy(), libc::SCHED_OTHER);
+        polling.woke(long_after);
+        assert_eq!(policy(), libc::SCHED_BATCH);
     }
 
     #[test]

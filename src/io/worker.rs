@@ -113,6 +113,7 @@ impl Thread {
 
     /// Carries packets until it is told to stop.
     pub(super) fn run(mut self) -> Result<(), Error> {
+        self.polling.start();
         let mut woken = Vec::with_capacity(64);
         let mut round = 0u32;
         loop {
