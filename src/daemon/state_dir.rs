@@ -137,6 +137,11 @@ impl StateDir {
         self.path.join("record.json")
     }
 
+    /// The next record, while it is being written.
+    fn new_record_file(&self) -> PathBuf {
+        self.record_file().with_extension("json.new")
+    }
+
     /// Is it there?
     pub fn exists(&self) -> Result<bool> {
         self.path
@@ -253,8 +258,7 @@ impl Lock {
 
     /// Replaces the record, atomically.
     pub fn write_record(&self, record: &Record) -> Result<()> {
-        let path = self.dir.record_file();
-        let new = path.with_extension("json.new");
+        let (path, new) = (self.dir.record_file(), self.dir.new_record_file());
         let write = || -> Result<()> {
             fs::write(&new, serde_json::to_vec_pretty(record)?)?;
             fs::rename(&new, &path)?;
@@ -286,6 +290,7 @@ impl Lock {
         for path in [
             self.dir.socket(),
             self.dir.record_file(),
+            self.dir.new_record_file(),
             self.dir.lock_file(),
         ] {
             remove(&path)?;
@@ -425,6 +430,15 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(error.contains(&format!("at most {limit} bytes")), "{error}");
+    }
+
+    #[test]
+    fn a_record_whose_writing_was_cut_off_does_not_keep_the_directory() {
+        let (_tmp, dir) = state_dir();
+        let lock = lock(&dir);
+        fs::write(dir.new_record_file(), "{").unwrap();
+        lock.clear(true).unwrap();
+        assert!(!dir.path().exists());
     }
 
     #[test]
