@@ -5,9 +5,9 @@
 //! bounded, follows the length of the pauses, yields between rounds, stops where packets come several at a time and where
 //! strangers want the CPU, and is spread over the CPUs. What was tried and measured: `docs/design/0004-polling.md`.
 //!
-//! A packet wakes its worker from within what its sender, or another worker, is about to do next. So a worker waits for its turn
-//! (`SCHED_BATCH`, sched(7)), and finds more when it comes; beside a stranger, who would not soon be done, it does not
-//! (`docs/design/0009-waking-without-preempting.md`).
+//! A packet wakes its worker in the middle of its sender's work, which may be another worker's. So a worker waits until who has
+//! the CPU sleeps or has had its slice (`SCHED_BATCH`), and finds more then; beside a stranger, who would not soon be done, it
+//! does not wait (`docs/design/0009-waking-without-preempting.md`).
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
@@ -91,8 +91,8 @@ pub(super) struct Polling {
     suspended: u32,
     suspension: u32,
     contended_at: Instant,
-    /// Does its waking up leave the CPU to who has it?
-    waits: bool,
+    /// Does its waking up leave the CPU to who has it? `None`: as somebody else has said (chrt(1)).
+    is_batch: Option<bool>,
 }
 
 impl Polling {
@@ -108,13 +108,17 @@ impl Polling {
             suspended: 0,
             suspension: 0,
             contended_at: Instant::START,
-            waits: false,
+            is_batch: None,
         }
     }
 
     /// Its worker begins, on the calling thread.
     pub(super) fn start(&mut self) {
-        self.wait_for_turn(true);
+        // SAFETY: It asks for the calling thread's policy, and nothing else.
+        if unsafe { libc::sched_getscheduler(0) } == libc::SCHED_OTHER {
+            self.is_batch = Some(false);
+            self.be_batch(true);
+        }
     }
 
     /// How many empty rounds each of so many busy TUNs gets.
@@ -173,13 +177,13 @@ impl Polling {
         };
         self.suspended = self.suspension;
         self.contended_at = now;
-        self.wait_for_turn(false);
+        self.be_batch(false);
     }
 
-    fn wait_for_turn(&mut self, waits: bool) {
-        if self.waits != waits {
-            self.waits = waits;
-            let policy = match waits {
+    fn be_batch(&mut self, is_batch: bool) {
+        if self.is_batch == Some(!is_batch) {
+            self.is_batch = Some(is_batch);
+            let policy = match is_batch {
                 true => libc::SCHED_BATCH,
                 false => libc::SCHED_OTHER,
             };
@@ -205,7 +209,7 @@ impl Polling {
     /// It has woken up: polling is good for twice as long after a short pause, for half as long after a long one.
     pub(super) fn woke(&mut self, now: Instant) {
         if self.suspended == 0 && now.since(self.contended_at) > LASTING {
-            self.wait_for_turn(true);
+            self.be_batch(true);
         }
         let pause = now.since(self.packets_at);
         if pause < SHORT_PAUSE {
