@@ -35,7 +35,7 @@ Options:
 Tests:
 $(printf '%s\n' "${tests[@]}" | paste -sd ' ' | fold -s -w 110 | sed 's/^/  /')
 
-The -bbr ones are left out where the kernel has no BBR.
+The -bbr ones are left out where the kernel has no BBR, and where all have it anyway.
 
 Results, in target/bench/:
   results.json      a list of {test, unit, subject, median, rounds}
@@ -138,7 +138,8 @@ privlink=${PRIVLINK:-$repo/target/release/privlink} pump=${PUMP:-$repo/target/re
 ping_pong_program=$repo/target/release/examples/ping_pong
 
 git_here() { as_builder git -C "$repo" "$@" 2>/dev/null; }
-if ((${#only[@]} == 0)) && [[ " $(sysctl -n net.ipv4.tcp_available_congestion_control) " != *' bbr '* ]]; then
+modprobe -q tcp_bbr 2>/dev/null || true
+if ((${#only[@]} == 0)) && [[ $congestion_control == bbr || " $(sysctl -n net.ipv4.tcp_available_congestion_control) " != *' bbr '* ]]; then
   mapfile -t tests < <(printf '%s\n' "${tests[@]}" | grep -v -- -bbr)
 fi
 jq -n --arg commit "$(git_here rev-parse --short HEAD || echo unknown)$([[ -z $(git_here status --porcelain -uno) ]] || echo -modified)" \

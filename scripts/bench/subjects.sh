@@ -56,32 +56,29 @@ wait_until() {
 # With Linux's own settings a client has 14,000 ports before it must search for one, and keeps each for a minute after a
 # connection that it closed first: a second's worth. What is measured is the way, not that search.
 make_namespace() {
-  begin_congestion_control
+  allow_congestion_control
   ip netns add "$1"
-  end_congestion_control
   made_namespaces+=("$1")
   ip -n "$1" link set lo up
-  ip netns exec "$1" sysctl -q -w net.ipv4.ip_local_port_range='12000 65535' net.ipv4.tcp_tw_reuse=1 net.core.somaxconn=8192
+  ip netns exec "$1" sysctl -q -w net.ipv4.ip_local_port_range='12000 65535' net.ipv4.tcp_tw_reuse=1 net.core.somaxconn=8192 \
+    net.ipv4.tcp_congestion_control="$congestion_control"
 }
 
-# A namespace has the congestion control that the machine has when it is made, and is not allowed every other later on. So the
-# machine has ours for that moment.
-begin_congestion_control() {
-  machines_own=$(sysctl -n net.ipv4.tcp_congestion_control)
-  [[ $machines_own == "$congestion_control" ]] ||
-    sysctl -q -w net.ipv4.tcp_congestion_control="$congestion_control" ||
-    die "this kernel has no congestion control '$congestion_control'; its own is $machines_own (--congestion-control $machines_own)"
-}
-
-end_congestion_control() {
-  [[ -z ${machines_own:-} ]] || sysctl -q -w net.ipv4.tcp_congestion_control="$machines_own"
-  machines_own=''
+# A namespace may have what the machine allows to everybody. What that was is restored at the end.
+allow_congestion_control() {
+  local allowed
+  allowed=$(sysctl -n net.ipv4.tcp_allowed_congestion_control)
+  [[ " $allowed " != *" $congestion_control "* ]] || return 0
+  machines_allowed=$allowed
+  sysctl -q -w net.ipv4.tcp_allowed_congestion_control="$allowed $congestion_control" ||
+    die "this kernel has no congestion control '$congestion_control'; it has: $(sysctl -n net.ipv4.tcp_available_congestion_control)"
 }
 
 # Ends all that was spawned, then whatever else lives in our namespaces, and removes those.
 remove_everything() {
   local name pids
-  end_congestion_control
+  [[ -z ${machines_allowed:-} ]] || sysctl -q -w net.ipv4.tcp_allowed_congestion_control="$machines_allowed"
+  machines_allowed=''
   stop "${!pid_of[@]}"
   for name in "${made_namespaces[@]}"; do
     mapfile -t pids < <(ip netns pids "$name")
