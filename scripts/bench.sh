@@ -60,7 +60,7 @@ END
 }
 
 command_line="sudo ./scripts/bench.sh${*:+ $*}"
-quick=false install=true rounds='' seconds='' congestion_control=cubic mtus=() only=()
+quick=false install=true rounds='' seconds='' mtus=() only=()
 # want PATTERN OPTION VALUE [WHAT]
 want() { [[ ${3:-} =~ ^$1$ ]] || usage_error "$2 wants ${4:-a number from 1 up} (see --help)"; }
 while (($#)); do

@@ -104,7 +104,7 @@ impl Activity {
 const NO_VIA: u64 = u64::MAX;
 
 /// Largest TCP segment through an endpoint, in bytes; AWS does not say its own. Of those that fit the path's 8500 bytes only seven go
-/// into a super-packet of Linux's (65,536 bytes less `MAX_TCP_HEADER` and one: 65,215 at least); of these, eight
+/// into a super-packet of Linux's (65,536 bytes less `MAX_TCP_HEADER` and one: 65,215 where cache lines have 64); of these, eight
 /// (`docs/design/0008-eight-segments.md`).
 const ENDPOINT_MSS: u16 = 8148;
 
