@@ -25,8 +25,8 @@ const REFUSALS: u32 = 8;
 
 /// A vnet header and the largest packet.
 const ROOM: usize = VnetHeader::LEN + 65_536;
-/// Bytes of packets that wait to be written: eight of the largest, which is what a core's own cache holds.
-const BUFFER: usize = 8 * ROOM;
+/// How many of the largest packets can wait to be written.
+const LARGEST: usize = 32;
 
 /// What the kernel has shown of its willingness to take super-packets of one kind.
 #[derive(Debug, Default)]
@@ -133,7 +133,7 @@ impl Outlet {
             tuns: Table::new(),
             kernel,
             aio,
-            buffer: vec![0; BUFFER].into(),
+            buffer: vec![0; LARGEST * ROOM].into(),
             waiting: Vec::with_capacity(aio::MOST),
             end: 0,
             open: None,
@@ -152,7 +152,8 @@ impl Outlet {
     /// Must what waits be written before another packet is read?
     #[inline]
     pub(super) fn is_full(&self) -> bool {
-        self.waiting.len() == aio::MOST || self.end + ROOM > self.buffer.len()
+        let has_room = self.waiting.is_empty() || self.end + ROOM <= self.buffer.len();
+        !has_room || self.waiting.len() == aio::MOST
     }
 
     /// Room for the next [vnet header][packet], unless it is full.
@@ -506,8 +507,11 @@ mod tests {
         assert_eq!(fill(&mut outlet, &segment), aio::MOST);
         outlet.flush(|failed| panic!("{failed:?}"));
         assert_eq!(lengths(&theirs).len(), aio::MOST);
-        assert_eq!(fill(&mut outlet, &[0; ROOM]), 8);
+        assert_eq!(fill(&mut outlet, &[0; ROOM]), LARGEST);
         assert_eq!(fill(&mut outlet, &[0; ROOM]), 0);
+        // Writing makes room, though these are no packets, and lost.
+        outlet.flush(|_| {});
+        assert!(!outlet.is_full());
     }
 
     #[test]

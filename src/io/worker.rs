@@ -26,7 +26,7 @@ use crate::dataplane::config::Interface;
 use crate::dataplane::{Dataplane, EniIdx, Instant, Table, Verdict, Worker};
 use crate::net::{Packet, VnetHeader};
 
-/// Packets from one TUN before the next has its turn.
+/// Packets from one TUN before the next has its turn; fewer, if as much as can wait to be written has come.
 const BATCH: usize = 64;
 /// Rounds between two looks at the TUNs that wait in epoll, while others are busy.
 const EPOLL_EVERY: u32 = 8;
@@ -74,10 +74,11 @@ struct Busy {
     empty_rounds: usize,
 }
 
-/// How reading a TUN ended.
-enum Drained {
-    Packets(usize),
-    Gone(Errno),
+/// What a TUN's turn has brought.
+struct Turn {
+    packets: usize,
+    /// Does more wait? It may: nobody has looked.
+    more: bool,
 }
 
 impl Thread {
@@ -205,44 +206,49 @@ impl Thread {
         let mut at = 0;
         while at < self.busy.len() {
             match self.read_batch(at, now) {
-                Drained::Packets(count) => {
-                    packets += count;
-                    self.polling.read(count);
+                Ok(turn) => {
+                    packets += turn.packets;
+                    self.polling.read(turn.packets);
                     let budget = self.polling.budget(self.busy.len());
                     let busy = &mut self.busy[at];
-                    busy.empty_rounds = if count == 0 { busy.empty_rounds + 1 } else { 0 };
-                    match count < BATCH && busy.empty_rounds >= budget {
+                    busy.empty_rounds = match turn.packets {
+                        0 => busy.empty_rounds + 1,
+                        _ => 0,
+                    };
+                    match !turn.more && busy.empty_rounds >= budget {
                         true => drop(self.busy.swap_remove(at)),
                         false => at += 1,
                     }
                 }
-                Drained::Gone(errno) => self.lose(at, errno),
+                Err(errno) => self.lose(at, errno),
             }
         }
         packets
     }
 
-    /// Reads one TUN until it is empty or its turn is over, and writes what has come.
+    /// Reads one TUN until it is empty or its turn is over, and writes what has come. An error: its link is gone.
     #[inline]
-    fn read_batch(&mut self, at: usize, now: Instant) -> Drained {
-        let mut drained = Drained::Packets(BATCH);
-        for count in 0..BATCH {
-            if self.outlet.is_full() {
-                self.flush();
-            }
+    fn read_batch(&mut self, at: usize, now: Instant) -> Result<Turn, Errno> {
+        let mut turn = Turn {
+            packets: 0,
+            more: true,
+        };
+        let mut gone = None;
+        while turn.packets < BATCH && !self.outlet.is_full() {
             let Busy { eni, tun, .. } = &self.busy[at];
             let buffer = self.outlet.room();
             let length = match tun.read(buffer) {
                 Ok(length) => length,
                 Err(Errno::AGAIN | Errno::INTR) => {
-                    drained = Drained::Packets(count);
+                    turn.more = false;
                     break;
                 }
                 Err(errno) => {
-                    drained = Drained::Gone(errno);
+                    gone = Some(errno);
                     break;
                 }
             };
+            turn.packets += 1;
             let Ok((header, bytes)) = VnetHeader::mut_from_prefix(&mut buffer[..length]) else {
                 continue;
             };
@@ -262,7 +268,7 @@ impl Thread {
             }
         }
         self.flush();
-        drained
+        gone.map_or(Ok(turn), Err)
     }
 
     /// Writes what waits.
