@@ -1,10 +1,12 @@
 //! Writing: which TUN an interface has, and what its kernel takes.
 //!
 //! What was read in one go is written in one go ([`Outlet::flush`]), by one system call if it is several packets; small packets
-//! of one flow that follow each other have become a super-packet by then, which goes through the target's network stack as one.
+//! of one flow that follow each other have become a super-packet by then, which goes through the target's network stack as one, and
+//! of a flow's acknowledgements that follow each other the last is left, which says what all say.
 //! A super-packet goes out whole. It is cut in software where the target TUN has no vnet headers, and where the kernel
 //! refuses super-packets.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -17,7 +19,7 @@ use super::tun::Tun;
 use crate::dataplane::config::Interface;
 use crate::dataplane::{DropReason, EniIdx, Table};
 use crate::net::segment::{Cutter, complete};
-use crate::net::{Coalesced, GsoType, VnetHeader};
+use crate::net::{Acknowledgement, Coalesced, GsoType, VnetHeader};
 
 /// Refusals without a single acceptance after which the kernel is held to be one that takes none. More than one, so that a
 /// malformed packet of a hostile neighbour does not decide it.
@@ -27,6 +29,9 @@ const REFUSALS: u32 = 8;
 const ROOM: usize = VnetHeader::LEN + 65_536;
 /// How many of the largest packets can wait to be written.
 const LARGEST: usize = 32;
+
+/// Among how many packets that wait an acknowledgement looks for the one before it: as many flows can alternate.
+const LOOK_BACK: usize = 16;
 
 /// What the kernel has shown of its willingness to take super-packets of one kind.
 #[derive(Debug, Default)]
@@ -169,6 +174,12 @@ impl Outlet {
     #[inline]
     pub(super) fn queue(&mut self, to: EniIdx, length: usize) {
         let next = self.end..self.end + length;
+        if let Some(place) = self.superseded(to, next.clone()) {
+            let waiting = &mut self.waiting[place];
+            self.buffer.copy_within(next, waiting.start);
+            waiting.packets += 1;
+            return;
+        }
         if let Some(open) = &mut self.open
             && let Some(last) = self.waiting.last_mut()
             && last.to == to
@@ -194,6 +205,20 @@ impl Outlet {
             packets: 1,
         });
         self.end = next.end;
+    }
+
+    /// The place of an acknowledgement, as long as this one, that says nothing which this one does not say, nothing of its flow
+    /// waiting between them.
+    #[inline]
+    fn superseded(&self, to: EniIdx, next: Range<usize>) -> Option<usize> {
+        let new = Acknowledgement::of(&self.buffer[next])?;
+        let recent = self.waiting.iter().enumerate().rev().take(LOOK_BACK);
+        let mut recent =
+            recent.map(|(place, last)| (place, last.to, &self.buffer[last.start..last.end]));
+        let (place, _, before) =
+            recent.find(|(_, other, bytes)| *other == to && new.may_be_of_flow(bytes))?;
+        new.supersedes(&Acknowledgement::of(before)?)
+            .then_some(place)
     }
 
     /// Nothing more is appended to the last packet.
@@ -525,6 +550,51 @@ mod tests {
         refuse(&outlet.kernel.udp);
         assert_eq!(write(&mut outlet, eni(), &datagrams), []);
         assert_eq!(lengths(&theirs), [len; 3]);
+    }
+
+    #[test]
+    fn of_a_flows_acknowledgements_that_wait_together_the_last_is_written() {
+        let ack = |port: u16, seq: u32, number: u32| {
+            let segment = tcp((FROM.0, port), TO).segment(Segment::ACK, seq, number);
+            let SimPacket { vnet, bytes } = segment.needs_csum().build();
+            [vnet.as_bytes(), &bytes].concat()
+        };
+        let data = bytes(tcp(FROM, TO).segment(Segment::ACK, 5, 300));
+        // Of the first flow, and of a second between them; data of the first is not passed by.
+        let packets = [
+            ack(1, 5, 100),
+            ack(9, 5, 100),
+            ack(1, 5, 200),
+            ack(9, 5, 300),
+            data.clone(),
+            ack(1, 1005, 400),
+            ack(1, 1005, 500),
+        ];
+        let (mut outlet, theirs) = outlet(Offload::On);
+        assert_eq!(write(&mut outlet, eni(), &packets), []);
+        let mut buffer = [0; 70_000];
+        let written = std::iter::from_fn(|| {
+            let length = rustix::io::read(&theirs, &mut buffer).ok()?;
+            Some(buffer[..length].to_vec())
+        });
+        let expected = [ack(1, 5, 200), ack(9, 5, 300), data, ack(1, 1005, 500)];
+        assert_eq!(written.collect::<Vec<_>>(), expected);
+
+        // What is written later is not looked at, nor what waits for another interface or is too far back.
+        for _ in 0..2 {
+            assert_eq!(write(&mut outlet, eni(), &[ack(1, 5, 100)]), []);
+        }
+        assert_eq!(lengths(&theirs).len(), 2);
+        let flows = |number| (0..=LOOK_BACK as u16).map(move |port| ack(port, 5, number));
+        let packets: Vec<_> = flows(100).chain(flows(200)).collect();
+        assert_eq!(write(&mut outlet, eni(), &packets), []);
+        assert_eq!(lengths(&theirs).len(), packets.len());
+        let gone = write(
+            &mut outlet,
+            EniIdx::new(0, 1),
+            &[ack(1, 5, 100), ack(1, 5, 200)],
+        );
+        assert_eq!(gone.iter().map(|lost| lost.packets).sum::<usize>(), 2);
     }
 
     #[test]

@@ -10,6 +10,7 @@
     unsafe_code
 )]
 
+mod acknowledgement;
 mod addr;
 pub mod checksum;
 mod coalesce;
@@ -24,6 +25,7 @@ pub mod tcp;
 mod tuple;
 mod vnet;
 
+pub use acknowledgement::Acknowledgement;
 pub use addr::Addr;
 pub use coalesce::Coalesced;
 pub use packet::Packet;
