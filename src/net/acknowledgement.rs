@@ -1,8 +1,9 @@
 //! Acknowledgements that do nothing else: of those that wait together, a flow's last says what all of them say.
 //!
-//! ACK filtering (RFC 3449, 5.2.1), under stricter conditions than the kernel's `cake_ack_filter`: one that repeats a number, tells
-//! of a loss (SACK) or of congestion (ECN), or carries anything but timestamps, is left alone. Only those whose checksum is still to be
-//! completed are looked at: nobody has to vouch for one that a sender may have got wrong.
+//! ACK filtering (RFC 3449, 5.2.1). As many are left out as by `ack-filter-aggressive` of the kernel's `cake`, of fewer kinds: one that
+//! acknowledges no more than the one before it puts nothing out, and one that tells of a loss (SACK) or of congestion (ECN), or carries
+//! anything but timestamps, is left alone. Only those whose TCP checksum is still to be completed are looked at: nobody has to vouch for
+//! one that a sender may have got wrong.
 
 use std::ops::Range;
 
@@ -58,7 +59,7 @@ impl<'a> Acknowledgement<'a> {
         self.is_like(packet, 12..20) && (!shows_ports || self.is_like(packet, 20..24))
     }
 
-    /// Does it say all that one before it says, and acknowledges more?
+    /// Does it acknowledge more than one before it, and is it otherwise like that one, but for its window?
     #[inline]
     pub fn supersedes(&self, before: &Self) -> bool {
         // Version, type of service, length; don't fragment, time to live, protocol; addresses, ports, sequence number; length of
@@ -136,7 +137,7 @@ mod tests {
         for (new, expected) in [
             (ack(1001, 50, 60), true),
             (ack(1001, 51, 61), true),
-            // It repeats the number: a sign of loss, an answer to a keep-alive, a new window.
+            // It repeats the number: a sign of loss, an answer to a keep-alive or a probe, a new window.
             (ack(1000, 51, 61), false),
             (ack(999, 51, 61), false),
             (ack(1001, 49, 60), false),
