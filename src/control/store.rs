@@ -1,6 +1,6 @@
 //! Objects by id, listed in the order of their creation; and their places in the data plane.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::hash::Hash;
 
 use foldhash::fast::RandomState;
@@ -12,29 +12,40 @@ use crate::dataplane::{Idx, IdxAllocator};
 /// All objects of one kind.
 #[derive(Clone, Debug)]
 pub(super) struct Store<I, T> {
-    /// By the number of their creation.
-    objects: BTreeMap<u64, T>,
-    by_id: HashMap<I, u64, RandomState>,
-    next: u64,
+    /// In the order of their creation, with a gap for each that has been removed.
+    objects: Vec<Option<(I, T)>>,
+    /// Where they stand.
+    places: HashMap<I, usize, RandomState>,
 }
 
 impl<I: Id, T> Store<I, T> {
     pub(super) fn insert(&mut self, id: I, object: T) {
-        self.by_id.insert(id, self.next);
-        self.objects.insert(self.next, object);
-        self.next += 1;
+        self.places.insert(id, self.objects.len());
+        self.objects.push(Some((id, object)));
     }
 
     pub(super) fn find(&self, id: &I) -> Option<&T> {
-        self.objects.get(self.by_id.get(id)?)
+        let (_, object) = self.objects.get(*self.places.get(id)?)?.as_ref()?;
+        Some(object)
     }
 
     pub(super) fn find_mut(&mut self, id: &I) -> Option<&mut T> {
-        self.objects.get_mut(self.by_id.get(id)?)
+        let (_, object) = self.objects.get_mut(*self.places.get(id)?)?.as_mut()?;
+        Some(object)
     }
 
     pub(super) fn remove(&mut self, id: &I) -> Option<T> {
-        self.objects.remove(&self.by_id.remove(id)?)
+        let (_, object) = self.objects.get_mut(self.places.remove(id)?)?.take()?;
+        if 2 * self.places.len() < self.objects.len() {
+            self.close_gaps();
+        }
+        Some(object)
+    }
+
+    fn close_gaps(&mut self) {
+        self.objects.retain(Option::is_some);
+        let ids = self.objects.iter().flatten().map(|(id, _)| *id);
+        self.places = ids.enumerate().map(|(place, id)| (id, place)).collect();
     }
 
     /// The object that the property of a command names.
@@ -44,11 +55,11 @@ impl<I: Id, T> Store<I, T> {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
-        self.objects.values()
+        self.objects.iter().flatten().map(|(_, object)| object)
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        self.objects.values_mut()
+        self.objects.iter_mut().flatten().map(|(_, object)| object)
     }
 }
 
@@ -99,9 +110,43 @@ impl<I, K> Default for Places<I, K> {
 impl<I, T> Default for Store<I, T> {
     fn default() -> Self {
         Self {
-            objects: BTreeMap::new(),
-            by_id: HashMap::default(),
-            next: 0,
+            objects: Vec::new(),
+            places: HashMap::default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::id::{Mint, Owner, VpcId};
+
+    #[test]
+    fn whatever_is_removed_the_others_are_found_and_keep_their_order() {
+        let owner = Owner::new("000000000000", "us-east-1").unwrap();
+        let mut mint = Mint::default();
+        let ids: Vec<VpcId> = (0..100)
+            .map(|n| mint.mint(&owner, &format!("{n}")))
+            .collect();
+        let mut store = Store::default();
+        for (number, id) in ids.iter().enumerate() {
+            store.insert(*id, number);
+        }
+        let mut left: Vec<_> = (0..100).collect();
+        // Every third, then the first of those that are left, until none is.
+        for gone in (0..100)
+            .step_by(3)
+            .chain((0..100).filter(|number| number % 3 > 0))
+        {
+            assert_eq!(store.remove(&ids[gone]), Some(gone));
+            assert_eq!(store.remove(&ids[gone]), None);
+            left.retain(|number| *number != gone);
+            assert!(store.iter().eq(&left));
+            for number in 0..100 {
+                let expected = left.contains(&number).then_some(number);
+                assert_eq!(store.find(&ids[number]), expected.as_ref());
+            }
+        }
+        assert_eq!(store.objects.len(), 0);
     }
 }

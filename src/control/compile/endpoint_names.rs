@@ -12,7 +12,7 @@ use crate::control::{
     Attachment, ControlState, DomainName, EndpointDestination, NetworkInterface, VpcEndpoint,
 };
 use crate::dataplane::config::{
-    DnsZone, EndpointAddress, LoadBalancerIdx, NameKey, Origin, RecordData, RecordSet,
+    DnsZone, EndpointAddress, LoadBalancerIdx, Origin, RecordData, RecordSet,
 };
 
 /// How long an endpoint's addresses may be kept, in seconds.
@@ -68,19 +68,12 @@ fn private_zone(
 
 /// An endpoint's regional name and its zonal ones; all names below one mean the same.
 fn own_names(state: &ControlState, endpoint: &VpcEndpoint, zone: &mut DnsZone) {
-    let region = state.owner().region();
-    let mut add = |name: String, addresses: Vec<EndpointAddress>| {
-        let labels = || name.split('.').map(str::as_bytes);
-        let wildcard = NameKey::new([&b"*"[..]].into_iter().chain(labels()));
-        zone.add(wildcard, [answer(addresses.clone())]);
-        zone.add(NameKey::new(labels()), [answer(addresses)]);
-    };
-    add(endpoint.regional_name(region), addresses(state, endpoint));
+    zone.add_wide(&endpoint.label(), answer(addresses(state, endpoint)));
     for interface in state.interfaces_of(endpoint) {
-        if let Some(name) = endpoint.zonal_name(region, &interface.availability_zone) {
+        if let Some(label) = endpoint.zonal_label(&interface.availability_zone) {
             let way = way(state, endpoint, interface);
             let address = address(interface, way.flatten());
-            add(name, address.into_iter().collect());
+            zone.add_wide(&label, answer(address.into_iter().collect()));
         }
     }
 }

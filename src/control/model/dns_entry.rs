@@ -28,17 +28,20 @@ impl VpcEndpoint {
 
     /// The name of one zone's address; a resource has none.
     pub fn zonal_name(&self, region: &str, zone: &str) -> Option<String> {
+        let label = self.zonal_label(zone)?;
+        Some(format!("{label}.{}", self.destination.domain(region)))
+    }
+
+    /// The zonal name's own label.
+    pub(in crate::control) fn zonal_label(&self, zone: &str) -> Option<String> {
         match self.destination {
-            EndpointDestination::Service(_) => Some(format!(
-                "{}-{zone}.{}",
-                self.label(),
-                self.destination.domain(region)
-            )),
+            EndpointDestination::Service(_) => Some(format!("{}-{zone}", self.label())),
             EndpointDestination::ResourceConfiguration(_) => None,
         }
     }
 
-    fn label(&self) -> String {
+    /// The regional name's own label.
+    pub(in crate::control) fn label(&self) -> String {
         let id = self.vpc_endpoint_id;
         match self.destination {
             EndpointDestination::Service(_) => format!("{id}-{}", word(&id.to_string(), 8)),

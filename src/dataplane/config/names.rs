@@ -31,7 +31,18 @@ pub struct DnsZone {
     pub origin: Origin,
     apex: NameKey,
     /// Every name that exists, the apex too. One without records is an empty non-terminal (RFC 4592, 2.2.2).
-    nodes: HashMap<NameKey, Vec<RecordSet>, FixedState>,
+    nodes: HashMap<NameKey, Node, FixedState>,
+}
+
+/// The label `*`.
+const WILDCARD: &[u8] = b"\x01*";
+
+/// What is at a name.
+#[derive(Clone, Default)]
+struct Node {
+    sets: Vec<RecordSet>,
+    /// Do all names below it, of which none is in the zone, say the same?
+    is_wide: bool,
 }
 
 /// A name as it is looked up: its labels in lower case, each behind its length, without the root's. Names above it are its ends, so
@@ -45,7 +56,7 @@ impl DnsZone {
         let name = LowerName::from(apex);
         let apex = NameKey::from(&*name);
         Self {
-            nodes: HashMap::from_iter([(apex.clone(), Vec::new())]),
+            nodes: HashMap::from_iter([(apex.clone(), Node::default())]),
             name,
             origin,
             apex,
@@ -58,10 +69,21 @@ impl DnsZone {
         let is_below = |name: &&[u8]| *name != self.apex.as_ref();
         for above in owner.upwards().take_while(is_below).skip(1) {
             if !self.nodes.contains_key(above) {
-                self.nodes.insert(NameKey(above.into()), Vec::new());
+                self.nodes.insert(NameKey(above.into()), Node::default());
             }
         }
-        self.nodes.entry(owner).or_default().extend(sets);
+        let node = self.nodes.entry(owner).or_default();
+        node.sets.extend(sets);
+    }
+
+    /// Gives the name that is this label below the apex a record set, and all names below that name the same, as a wildcard there would.
+    pub fn add_wide(&mut self, label: &str, set: RecordSet) {
+        let sets = vec![set];
+        let node = Node {
+            sets,
+            is_wide: true,
+        };
+        self.nodes.insert(self.apex.child(label.as_bytes()), node);
     }
 
     /// The key of its apex.
@@ -69,15 +91,27 @@ impl DnsZone {
         &self.apex
     }
 
-    /// The records of exactly this name, if it exists.
-    pub fn get(&self, name: &[u8]) -> Option<&[RecordSet]> {
-        self.nodes.get(name).map(Vec::as_slice)
+    /// The records of a name that exists, or of the wildcard that stands for it (RFC 4592, 3.3.1).
+    pub fn find(&self, name: &NameKey) -> Option<&[RecordSet]> {
+        let mut upwards = name.upwards();
+        let (encloser, node) = upwards.find_map(|above| Some((above, self.nodes.get(above)?)))?;
+        if encloser == name.as_ref() || node.is_wide {
+            return Some(&node.sets);
+        }
+        let wildcard = self.nodes.get(&[WILDCARD, encloser].concat()[..])?;
+        Some(&wildcard.sets)
     }
 
-    /// The names that have records, with them.
+    /// The names that have records, with them; a wildcard's begins with the label `*`.
     pub fn records(&self) -> impl Iterator<Item = (Name, &[RecordSet])> {
-        let nodes = self.nodes.iter().filter(|(_, sets)| !sets.is_empty());
-        nodes.map(|(name, sets)| (name.into(), &sets[..]))
+        let nodes = self.nodes.iter().filter(|(_, node)| !node.sets.is_empty());
+        nodes.flat_map(|(name, node)| {
+            let wide = node.is_wide.then(|| name.child(b"*"));
+            let wide = wide.map(|wildcard| Name::from(&wildcard));
+            wide.into_iter()
+                .chain([name.into()])
+                .map(|name| (name, &node.sets[..]))
+        })
     }
 }
 
@@ -100,6 +134,15 @@ impl NameKey {
             key.push(label.len() as u8);
             key.extend(label.iter().map(u8::to_ascii_lowercase));
         }
+        Self(key.into())
+    }
+
+    /// The name that is this label, of 1 to 63 bytes, below this one.
+    fn child(&self, label: &[u8]) -> Self {
+        let mut key = Vec::with_capacity(1 + label.len() + self.0.len());
+        key.push(label.len() as u8);
+        key.extend(label.iter().map(u8::to_ascii_lowercase));
+        key.extend(&self.0);
         Self(key.into())
     }
 

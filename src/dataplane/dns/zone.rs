@@ -79,7 +79,7 @@ impl DnsZone {
         is_zone_healthy: &impl Fn(LoadBalancerIdx, Zone) -> bool,
         rotation: u32,
     ) -> Answer<'_> {
-        let Some(sets) = self.node(name) else {
+        let Some(sets) = self.find(name) else {
             return Answer::NoName;
         };
         let is_apex = name == self.apex();
@@ -99,15 +99,6 @@ impl DnsZone {
             }
             (_, None) => of_type(sets, record_type, is_zone_healthy, rotation),
         }
-    }
-
-    /// The records of a name that exists, or of the wildcard that stands for it.
-    fn node(&self, name: &NameKey) -> Option<&[RecordSet]> {
-        if let Some(sets) = self.get(name.as_ref()) {
-            return Some(sets);
-        }
-        let encloser = name.upwards().find(|above| self.get(above).is_some())?;
-        self.get(&[b"\x01*", encloser].concat())
     }
 }
 
