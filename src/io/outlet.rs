@@ -2,7 +2,7 @@
 //!
 //! What was read in one go is written in one go ([`Outlet::flush`]), by one system call if it is several packets; small packets
 //! of one flow that follow each other have become a super-packet by then, which goes through the target's network stack as one, and
-//! of a flow's acknowledgements that follow each other the last is left, which says what all say.
+//! of a flow's acknowledgements that follow each other the first and the last are left, which say what all say.
 //! A super-packet goes out whole. It is cut in software where the target TUN has no vnet headers, and where the kernel
 //! refuses super-packets.
 
@@ -109,6 +109,8 @@ struct Waiting {
     end: usize,
     /// How many packets it was made of.
     packets: usize,
+    /// An acknowledgement behind a lesser one of its flow, which waits as well: another may take its place.
+    is_spare: bool,
 }
 
 /// What became of a write that did not simply succeed.
@@ -174,7 +176,10 @@ impl Outlet {
     #[inline]
     pub(super) fn queue(&mut self, to: EniIdx, length: usize) {
         let next = self.end..self.end + length;
-        if let Some(place) = self.superseded(to, next.clone()) {
+        let superseded = self.superseded(to, next.clone());
+        if let Some(place) = superseded
+            && self.waiting[place].is_spare
+        {
             let waiting = &mut self.waiting[place];
             self.buffer.copy_within(next, waiting.start);
             waiting.packets += 1;
@@ -203,12 +208,12 @@ impl Outlet {
             start: next.start,
             end: next.end,
             packets: 1,
+            is_spare: superseded.is_some(),
         });
         self.end = next.end;
     }
 
-    /// The place of an acknowledgement, as long as this one, that says nothing which this one does not say, nothing of its flow
-    /// waiting between them.
+    /// The place of an acknowledgement, as long as this one, that this one says more than, nothing of its flow waiting between them.
     #[inline]
     fn superseded(&self, to: EniIdx, next: Range<usize>) -> Option<usize> {
         let new = Acknowledgement::of(&self.buffer[next])?;
@@ -553,7 +558,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_flows_acknowledgements_that_wait_together_the_last_is_written() {
+    fn of_a_flows_acknowledgements_that_wait_together_the_first_and_the_last_are_written() {
         let ack = |port: u16, seq: u32, number: u32| {
             let segment = tcp((FROM.0, port), TO).segment(Segment::ACK, seq, number);
             let SimPacket { vnet, bytes } = segment.needs_csum().build();
@@ -561,15 +566,19 @@ mod tests {
         };
         let data = bytes(tcp(FROM, TO).segment(Segment::ACK, 5, 300));
         let (mut outlet, theirs) = outlet(Offload::On);
-        // Of the first flow, and of a second between them; data of the first, sent again, is not passed by.
+        // Of the first flow, and of a second between them; data of the first, sent again, is not passed by, and a duplicate stays.
         let packets = [
             ack(1, 1005, 100),
             ack(9, 5, 100),
             ack(1, 1005, 200),
             ack(9, 5, 300),
+            ack(1, 1005, 300),
             data.clone(),
             ack(1, 1005, 400),
             ack(1, 1005, 500),
+            ack(1, 1005, 500),
+            ack(1, 1005, 600),
+            ack(1, 1005, 700),
         ];
         assert_eq!(write(&mut outlet, eni(), &packets), []);
         let mut buffer = [0; 70_000];
@@ -577,34 +586,49 @@ mod tests {
             let length = rustix::io::read(&theirs, &mut buffer).ok()?;
             Some(buffer[..length].to_vec())
         });
-        let expected = [ack(1, 1005, 200), ack(9, 5, 300), data, ack(1, 1005, 500)];
+        let expected = [
+            ack(1, 1005, 100),
+            ack(9, 5, 100),
+            ack(1, 1005, 300),
+            ack(9, 5, 300),
+            data,
+            ack(1, 1005, 400),
+            ack(1, 1005, 500),
+            ack(1, 1005, 500),
+            ack(1, 1005, 700),
+        ];
         assert_eq!(written.collect::<Vec<_>>(), expected);
 
         // What has been written already is not looked at.
-        for number in [100, 200] {
+        for number in [100, 200, 300] {
             assert_eq!(write(&mut outlet, eni(), &[ack(1, 5, number)]), []);
         }
-        assert_eq!(lengths(&theirs).len(), 2);
+        assert_eq!(lengths(&theirs).len(), 3);
         // Nor what is too far back.
         for (flows, written) in [
-            (LOOK_BACK as u16, LOOK_BACK),
-            (LOOK_BACK as u16 + 1, 2 * LOOK_BACK + 2),
+            (LOOK_BACK, 2 * LOOK_BACK),
+            (LOOK_BACK + 1, 3 * (LOOK_BACK + 1)),
         ] {
-            let round = |number| (0..flows).map(move |port| ack(port, 5, number));
-            let packets: Vec<_> = round(100).chain(round(200)).collect();
+            let round = |number| (0..flows as u16).map(move |port| ack(port, 5, number));
+            let packets: Vec<_> = [100, 200, 300].into_iter().flat_map(round).collect();
             assert_eq!(write(&mut outlet, eni(), &packets), []);
             assert_eq!(lengths(&theirs).len(), written);
         }
         // Nor what waits for another interface, which may have the same addresses. Both that were one are lost with it.
         let stranger = EniIdx::new(0, 1);
-        for (to, number) in [(eni(), 100), (stranger, 200), (stranger, 300)] {
+        for (to, number) in [
+            (eni(), 100),
+            (stranger, 200),
+            (stranger, 300),
+            (stranger, 400),
+        ] {
             let packet = ack(1, 5, number);
             outlet.room()[..packet.len()].copy_from_slice(&packet);
             outlet.queue(to, packet.len());
         }
         let mut unwritten = Vec::new();
         outlet.flush(|failed| unwritten.push((failed.to, failed.packets)));
-        assert_eq!(unwritten, [(stranger, 2)]);
+        assert_eq!(unwritten, [(stranger, 1), (stranger, 2)]);
         assert_eq!(lengths(&theirs).len(), 1);
     }
 

@@ -1,9 +1,9 @@
 //! Acknowledgements that do nothing else: of those that wait together, a flow's last says what all of them say.
 //!
-//! ACK filtering (RFC 3449, 5.2.1). As many are left out as by `ack-filter-aggressive` of the kernel's `cake`, of fewer kinds: one that
-//! acknowledges no more than the one before it puts nothing out, and one that tells of a loss (SACK) or of congestion (ECN), or carries
-//! anything but timestamps, is left alone. Only those whose TCP checksum is still to be completed are looked at: nobody has to vouch for
-//! one that a sender may have got wrong.
+//! ACK filtering (RFC 3449, 5.2.1), under stricter conditions than those of the kernel's `cake` (`ack-filter`): one that acknowledges no
+//! more than the one before it puts nothing out, and one that tells of a loss (SACK) or of congestion (ECN), or carries anything but
+//! timestamps, is left alone. Only those whose TCP checksum is still to be completed are looked at: nobody has to vouch for one that a
+//! sender may have got wrong.
 
 use std::ops::Range;
 
