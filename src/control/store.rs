@@ -142,9 +142,9 @@ mod tests {
             assert_eq!(store.remove(&ids[gone]), None);
             left.retain(|number| *number != gone);
             assert!(store.iter().eq(&left));
-            for number in 0..100 {
+            for (number, id) in ids.iter().enumerate() {
                 let expected = left.contains(&number).then_some(number);
-                assert_eq!(store.find(&ids[number]), expected.as_ref());
+                assert_eq!(store.find(id), expected.as_ref());
             }
         }
         assert_eq!(store.objects.len(), 0);
