@@ -68,7 +68,7 @@ impl Counters {
 /// An interface's counters, as its owner sees them: *in* is what it received, *out* what it sent.
 ///
 /// A super-packet counts as one packet and as all its bytes of IP.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EniCounters {
     /// Packets delivered to the interface's owner.
     pub packets_in: u64,
@@ -79,6 +79,18 @@ pub struct EniCounters {
     /// Bytes of IP in them.
     pub bytes_out: u64,
     drops: [u64; DropReason::ALL.len()],
+}
+
+impl Default for EniCounters {
+    fn default() -> Self {
+        Self {
+            packets_in: 0,
+            bytes_in: 0,
+            packets_out: 0,
+            bytes_out: 0,
+            drops: [0; DropReason::ALL.len()],
+        }
+    }
 }
 
 impl EniCounters {
