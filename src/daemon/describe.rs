@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use super::view;
 use crate::control::id::{Id, SubnetId, VpcId};
 use crate::control::{Attachment, ControlState, Instance, NetworkInterface};
-use crate::dataplane::{Dataplane, DropReason, EniCounters, EniIdx, FlowView, SideView};
+use crate::dataplane::{Dataplane, DropReason, EniCounters, EniIdx, FlowView, PortUsage, SideView};
 use crate::io::Clock;
 use crate::net::{FiveTuple, Protocol};
 
@@ -225,6 +225,22 @@ impl Fabric {
     pub fn label(&self, idx: EniIdx) -> String {
         let (_, owner, stack) = self.named(idx);
         view::in_stack(&stack, &owner, self.stacks.len() > 1)
+    }
+
+    /// How many ports of a gateway's address are in use towards one target.
+    pub fn ports_run_short(&self, usage: &PortUsage) -> view::PortsRunShort {
+        let (network_interface_id, logical_id, stack) = self.named(usage.gateway);
+        view::PortsRunShort {
+            stack,
+            logical_id,
+            network_interface_id,
+            address: usage.address.to_string(),
+            target: usage.target.to_string(),
+            port: usage.port,
+            protocol: protocol_name(usage.protocol),
+            used: usage.used,
+            ports: usage.ports,
+        }
     }
 
     fn flow(&self, flow: &FlowView) -> view::Flow {

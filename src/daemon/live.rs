@@ -177,6 +177,9 @@ impl Live {
             IoEvent::Core(Event::ResourceName { resource, outcome }) => {
                 events::resource_name(&fabric, *resource, outcome).map(Happening::ResourceName)
             }
+            IoEvent::Core(Event::PortsRunShort(usage)) => {
+                Some(Happening::PortsRunShort(fabric.ports_run_short(usage)))
+            }
             _ => None,
         };
         self.events.tell(happened);

@@ -31,9 +31,11 @@ pub mod dns;
 mod dropped;
 mod eni;
 mod epoch;
+mod event_queue;
 mod first;
 pub mod flow;
 mod groups;
+mod half_open;
 mod health;
 mod holdings;
 mod icmp_error;
@@ -62,6 +64,7 @@ pub use eni::EniCounters;
 pub use health::{Failure, TargetHealth, TargetHealthView};
 pub use idx::{Idx, IdxAllocator, Table};
 pub use names::{NameFailure, ResourceName, ResourceNameOutcome};
+pub use nat::PortUsage;
 pub use resolver::{AskId, Asker, QueryLog, Quota, ResolverCounters};
 pub use time::Instant;
 pub use verdict::{DropReason, Verdict};
@@ -71,10 +74,12 @@ pub use worker::{Transmit, Worker};
 use config::{ResourceIdx, View};
 use cut::Cut;
 use epoch::Epochs;
+use event_queue::EventQueue;
 use flow::FlowTable;
 use health::Checks;
 use holdings::Holdings;
 use names::Names;
+use nat::PortWarnings;
 use resolver::Resolvers;
 use snapshot::Snapshot;
 use sweep::Sweep;
@@ -136,6 +141,8 @@ pub struct Dataplane {
     checks: Checks,
     resolvers: Resolvers,
     names: Names,
+    events: EventQueue,
+    port_warnings: PortWarnings,
 }
 
 /// Something that people may want to know, or upstream is asked.
@@ -156,6 +163,8 @@ pub enum Event {
     },
     /// A resolver has answered a query; only with [`Settings::query_log`].
     Query(Box<QueryLog>),
+    /// Four of five ports of a gateway address are in use towards one target.
+    PortsRunShort(PortUsage),
     /// What is known of where a resource's domain name leads has changed.
     ResourceName {
         /// The resource.
@@ -179,6 +188,8 @@ impl Dataplane {
             checks: Checks::default(),
             resolvers: Resolvers::new(settings.seed),
             names: Names::default(),
+            events: EventQueue::default(),
+            port_warnings: PortWarnings::default(),
             settings,
         }
     }
@@ -234,7 +245,7 @@ impl Dataplane {
     pub fn poll_event(&self) -> Option<Event> {
         match self.checks.poll_event() {
             Some(view) => Some(Event::TargetHealth(view)),
-            None => self.resolvers.news.poll(),
+            None => self.events.poll(),
         }
     }
 

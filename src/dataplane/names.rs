@@ -360,9 +360,7 @@ impl Dataplane {
         if named.told.as_ref() != Some(&outcome) {
             named.told = Some(outcome.clone());
             let resource = idx;
-            self.resolvers
-                .news
-                .push(Event::ResourceName { resource, outcome });
+            self.events.push(Event::ResourceName { resource, outcome });
         }
         ledger.schedule_at(idx, Some(now + counts));
     }

@@ -6,21 +6,26 @@
 //! that has it rests and yields (`flow::state`). The consumer keeps its gateway address where it can (RFC 4787 REQ-2), and
 //! ports are unpredictable (RFC 6056).
 
+use std::collections::VecDeque;
 use std::hash::BuildHasher;
 use std::iter;
+use std::time::Duration;
 
 use foldhash::fast::FixedState;
+use parking_lot::Mutex;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::Rng;
 
-use super::Dataplane;
 use super::config::{EniIdx, PortRange};
 use super::dropped::Dropped;
+use super::eni::Eni;
 use super::first::{Provider, Target};
-use super::flow::{Claim, FlowKey, OpenError};
+use super::flow::{Claim, Flow, FlowKey, OpenError, Side};
 use super::groups::Direction;
 use super::snapshot::Snapshot;
+use super::time::Instant;
 use super::verdict::DropReason;
+use super::{Dataplane, Event};
 use crate::net::{Addr, FiveTuple, Protocol};
 
 /// Ports that a gateway uses towards targets.
@@ -47,10 +52,11 @@ impl Dataplane {
     /// Nobody may hold more of a gateway's ports than are left for everybody else: of those of one address towards one target an
     /// endpoint gets half at most, if the gateway serves another one too; where two have taken a third each, a newcomer finds
     /// a third. Resting connections hold theirs as well, since they yield to some newcomers only; so an endpoint that has what it
-    /// may goes on with those of its own.
+    /// may goes on with those of its own. The same holds among the interfaces that use one endpoint, for what is left to it.
     pub(super) fn bind<'a>(
         &'a self,
         snapshot: &'a Snapshot,
+        source: &'a Eni,
         provider: &'a Provider<'a>,
         target: &'a Target<'a>,
         random: &'a mut ChaCha8Rng,
@@ -62,55 +68,155 @@ impl Dataplane {
         let answers = Answers::new(target);
         let range = range(target.headers.tuple.protocol);
         let tries = admitted.flat_map(move |address| {
-            let share = self.share(snapshot, provider, &answers.to(address, 0));
+            let share = self.share(snapshot, source, provider, &answers.to(address, 0));
             share.claims().map(move |claim| (address, claim))
         });
         Ok(tries
             .map(move |(address, claim)| (answers.to(address, random_port(range, random)), claim)))
     }
 
-    /// How much of a gateway address towards one target this endpoint has.
-    fn share(&self, snapshot: &Snapshot, provider: &Provider<'_>, target: &FlowKey) -> Share {
+    /// How much of a gateway address towards one target this endpoint has, and this interface by it.
+    fn share(
+        &self,
+        snapshot: &Snapshot,
+        source: &Eni,
+        provider: &Provider<'_>,
+        target: &FlowKey,
+    ) -> Share {
+        let endpoint = provider.endpoint.idx;
         let ports = range(target.tuple.protocol).count();
         let left = ports.saturating_sub(self.holdings.of_all(target));
-        match snapshot.is_shared(provider.gateway.idx) {
-            true if self.holdings.of(provider.endpoint.idx, target) >= left => Share::AtLimit,
-            false if left == 0 => Share::AllUsed,
+        let (is_at_limit, left_here) = match snapshot.is_shared(provider.gateway.idx) {
+            true => {
+                let held = self.holdings.of_endpoint(endpoint, target);
+                (held >= left, left.saturating_sub(held).div_ceil(2))
+            }
+            false => (false, left),
+        };
+        let has_neighbours = || snapshot.has_neighbours(source);
+        let held_by_source = || self.holdings.of_interface(source.idx, endpoint, target);
+        match left {
+            _ if is_at_limit => Share::EndpointAtLimit,
+            _ if has_neighbours() && held_by_source() >= left_here => Share::InterfaceAtLimit,
+            0 => Share::AllUsed,
             _ => Share::Below,
         }
     }
 
-    /// Where and why a flow did not open: for want of a binding, it is either the endpoint that has as many as it may, or the
-    /// gateway that has no more.
+    /// Where and why a flow did not open: for want of a binding, it is the endpoint or the interface that has as many as it
+    /// may, or the gateway that has no more.
     #[cold]
     pub(super) fn unbound(
         &self,
         snapshot: &Snapshot,
+        source: &Eni,
         provider: &Provider<'_>,
         target: &Target<'_>,
         error: OpenError,
     ) -> Dropped {
         let answers = Answers::new(target);
-        let is_at_limit =
-            |address| self.share(snapshot, provider, &answers.to(address, 0)) == Share::AtLimit;
-        match error {
-            OpenError::NoBinding if admitted(snapshot, provider, target).any(is_at_limit) => {
-                Dropped::exhausted(provider.endpoint.idx, DropReason::EndpointPortLimit)
-            }
-            _ => error.at(provider.gateway),
+        let mut shares = admitted(snapshot, provider, target)
+            .map(|address| self.share(snapshot, source, provider, &answers.to(address, 0)));
+        let limit = match error {
+            OpenError::NoBinding => shares.find_map(|share| match share {
+                Share::EndpointAtLimit => {
+                    Some((provider.endpoint.idx, DropReason::EndpointPortLimit))
+                }
+                Share::InterfaceAtLimit => Some((source.idx, DropReason::InterfacePortLimit)),
+                Share::Below | Share::AllUsed => None,
+            }),
+            OpenError::Full => None,
+        };
+        match limit {
+            Some((at, reason)) => Dropped::exhausted(at, reason),
+            None => error.at(provider.gateway),
+        }
+    }
+
+    /// Counts a flow that has been bound at `gateway`. Where four of five ports are in use then, there is an event.
+    pub(super) fn count_bound(&self, gateway: EniIdx, flow: &Flow, now: Instant) {
+        let FiveTuple {
+            protocol,
+            src,
+            src_port,
+            dst,
+            ..
+        } = flow.key(Side::Target).tuple;
+        let (used, ports) = (self.holdings.take(flow), range(protocol).count());
+        if used == ports * 4 / 5
+            && self
+                .port_warnings
+                .is_due((dst, src, src_port, protocol), now)
+        {
+            self.events.push(Event::PortsRunShort(PortUsage {
+                gateway,
+                address: dst,
+                target: src,
+                port: src_port,
+                protocol,
+                used,
+                ports,
+            }));
         }
     }
 }
 
-/// How much an endpoint has of a gateway address towards one target.
+/// How many ports of a gateway address, or identifiers of ICMP, are in use towards one target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortUsage {
+    /// The resource gateway's interface, or the load balancer's node.
+    pub gateway: EniIdx,
+    /// The gateway's address.
+    pub address: Addr,
+    /// The target's address.
+    pub target: Addr,
+    /// The target's port; 0 for ICMP.
+    pub port: u16,
+    /// The flows' protocol.
+    pub protocol: Protocol,
+    /// How many are in use.
+    pub used: usize,
+    /// How many there are.
+    pub ports: usize,
+}
+
+/// Whose ports ran short of late: there is one event in ten minutes about the ports towards one target.
+#[derive(Default)]
+pub(super) struct PortWarnings(Mutex<VecDeque<(Instant, Ports)>>);
+
+/// A gateway address's ports towards a target: the gateway's address, the target's, its port, and the protocol.
+type Ports = (Addr, Addr, u16, Protocol);
+
+impl PortWarnings {
+    const PERIOD: Duration = Duration::from_secs(600);
+    /// How many are remembered.
+    const MOST: usize = 1024;
+
+    fn is_due(&self, ports: Ports, now: Instant) -> bool {
+        let mut given = self.0.lock();
+        let is_over = |at: Instant| now >= at + Self::PERIOD;
+        while given.len() >= Self::MOST || given.front().is_some_and(|(at, _)| is_over(*at)) {
+            given.pop_front();
+        }
+        let is_due = given.iter().all(|(_, other)| *other != ports);
+        if is_due {
+            given.push_back((now, ports));
+        }
+        is_due
+    }
+}
+
+/// How much there is of a gateway address towards one target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Share {
-    /// Less than it may.
+    /// The endpoint and the interface have less than they may.
     Below,
-    /// It is the only one, and every port is in use.
+    /// The endpoint is the only one, and every port is in use.
     AllUsed,
-    /// As much as is left for all others.
-    AtLimit,
+    /// The endpoint has as much as is left for all others.
+    EndpointAtLimit,
+    /// The interface has as much as is left to the endpoint for all others.
+    InterfaceAtLimit,
 }
 
 impl Share {
@@ -123,7 +229,8 @@ impl Share {
                 TRIES_PER_ADDRESS - UNUSED_FIRST,
             ),
             Self::AllUsed => (0, Claim::Yielded, RESTING_TRIES),
-            Self::AtLimit => (0, Claim::OwnYielded, RESTING_TRIES),
+            Self::EndpointAtLimit => (0, Claim::EndpointYielded, RESTING_TRIES),
+            Self::InterfaceAtLimit => (0, Claim::InterfaceYielded, RESTING_TRIES),
         };
         iter::repeat_n(Claim::Unused, unused).chain(iter::repeat_n(other, tries))
     }

@@ -152,6 +152,7 @@ impl Dataplane {
                 let request = request(self.local_terms(source, headers));
                 self.open(&snapshot, worker.id, source, &request, targets, now)
                     .map_err(|error| error.at(destination))?
+                    .flow
             }
             Answer::Endpoint => {
                 let provider = snapshot.provider(destination, headers)?;
@@ -161,9 +162,13 @@ impl Dataplane {
                 self.fits(from, headers, terms.mtu)?;
                 let request = request(terms);
                 let random = &mut worker.random;
-                let bindings = self.bind(&snapshot, &provider, &target, random)?;
-                self.open(&snapshot, worker.id, source, &request, bindings, now)
-                    .map_err(|error| self.unbound(&snapshot, &provider, &target, error))?
+                let bindings = self.bind(&snapshot, source, &provider, &target, random)?;
+                let opened = self
+                    .open(&snapshot, worker.id, source, &request, bindings, now)
+                    .map_err(|error| self.unbound(&snapshot, source, &provider, &target, error))?;
+                self.count_bound(provider.gateway.idx, opened.flow, now);
+                self.record_opening(worker, source, &opened);
+                opened.flow
             }
             Answer::Host => return Ok(worker.answer(source, destination, packet, now)),
         };

@@ -1,6 +1,7 @@
 //! The topology as packets see it: immutable, replaced as a whole, looked at once per batch.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
 use std::mem;
 use std::sync::Arc;
 
@@ -39,6 +40,8 @@ pub(super) struct Snapshot {
     pub(super) balancers: Balancers,
     /// Gateways, and load balancers' nodes, that serve more than one endpoint.
     shared: HashSet<EniIdx, FixedState>,
+    /// VPCs that have more than one instance.
+    crowded: HashSet<VpcIdx, FixedState>,
 }
 
 /// The `local` route of every VPC.
@@ -74,6 +77,7 @@ impl Snapshot {
             config.enis.iter().map(|(_, interface)| interface),
         );
         let shared = shared_gateways(&config.enis);
+        let crowded = crowded_vpcs(&config.enis);
         let mut enis = Table::new();
         for (idx, interface) in config.enis.into_entries() {
             let before = before.enis.get(idx).map(Arc::as_ref);
@@ -92,6 +96,7 @@ impl Snapshot {
             public,
             balancers,
             shared,
+            crowded,
         };
         (snapshot, plan)
     }
@@ -116,6 +121,11 @@ impl Snapshot {
     /// Does this gateway serve more than one endpoint?
     pub(super) fn is_shared(&self, gateway: EniIdx) -> bool {
         self.shared.contains(&gateway)
+    }
+
+    /// Whether other instances may use the endpoints that this interface may use.
+    pub(super) fn has_neighbours(&self, source: &Eni) -> bool {
+        self.crowded.contains(&source.interface.vpc)
     }
 
     /// The zones of a view; a VPC without a resolver has none of its own.
@@ -146,14 +156,30 @@ fn resolvers(vpcs: &Table<Vpc>, public: &Zones, mtu: u16, before: &Snapshot) -> 
 
 /// The gateways and nodes to which more than one endpoint leads.
 fn shared_gateways(enis: &Table<Interface>) -> HashSet<EniIdx, FixedState> {
+    repeated(
+        enis.iter()
+            .filter_map(|(_, interface)| match interface.role {
+                Role::Endpoint(destination) => destination.gateway(),
+                _ => None,
+            }),
+    )
+}
+
+/// The VPCs that have more than one instance.
+fn crowded_vpcs(enis: &Table<Interface>) -> HashSet<VpcIdx, FixedState> {
+    repeated(
+        enis.iter()
+            .filter_map(|(_, interface)| match interface.role {
+                Role::Instance { .. } => Some(interface.vpc),
+                _ => None,
+            }),
+    )
+}
+
+/// Those that come more than once.
+fn repeated<T: Copy + Eq + Hash>(all: impl Iterator<Item = T>) -> HashSet<T, FixedState> {
     let mut seen = HashSet::<_, FixedState>::default();
-    enis.iter()
-        .filter_map(|(_, interface)| match interface.role {
-            Role::Endpoint(destination) => destination.gateway(),
-            _ => None,
-        })
-        .filter(|gateway| !seen.insert(*gateway))
-        .collect()
+    all.filter(|it| !seen.insert(*it)).collect()
 }
 
 impl Vpcs {

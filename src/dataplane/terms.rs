@@ -7,7 +7,7 @@ use super::config::EniIdx;
 use super::dropped::Dropped;
 use super::eni::Eni;
 use super::first::{Offer, Provider, is_instance};
-use super::flow::{Claim, Flow, FlowKey, OpenError, Request, Terms};
+use super::flow::{Claim, Flow, FlowKey, OpenError, Opened, Request, Terms};
 use super::snapshot::Snapshot;
 use super::time::Instant;
 use crate::net::{Headers, Transport};
@@ -52,19 +52,16 @@ impl Dataplane {
         request: &Request,
         targets: impl Iterator<Item = (FlowKey, Claim)>,
         now: Instant,
-    ) -> Result<&Flow, OpenError> {
+    ) -> Result<Opened<'_>, OpenError> {
         if source.opened() >= self.flows.room() {
             return Err(OpenError::Full);
         }
         let settle = |old: &Flow| self.settle(snapshot, worker, old);
-        let flow = self
+        let opened = self
             .flows
             .open(request, targets, &self.epochs, now, settle)?;
-        if request.terms.via.is_some() {
-            self.holdings.take(flow);
-        }
         source.count_opened();
-        Ok(flow)
+        Ok(opened)
     }
 
     /// Between two instances of one VPC, or from a load balancer's node to one.

@@ -94,6 +94,8 @@ drop_reasons! {
     PortsExhausted,
     /// The endpoint holds as many of the gateway's ports towards this target as are left for all others.
     EndpointPortLimit,
+    /// The sender holds as many of the gateway's ports towards this target as are left for the other interfaces behind its endpoint.
+    InterfacePortLimit,
     /// The flow table is full, or the sender has opened more flows than there are places left.
     FlowTableFull,
     /// A TCP segment of no known connection (its sender gets a RST), or of one that has been replaced.

@@ -54,6 +54,12 @@ impl Segment {
             .wrapping_add(controls)
     }
 
+    /// The sequence number of its first byte: a SYN stands before it.
+    #[inline]
+    pub const fn first_byte(&self) -> u32 {
+        self.seq.wrapping_add(self.has(Self::SYN) as u32)
+    }
+
     /// No state of TCP sends SYN with FIN or RST, RST with FIN, or nothing at all.
     #[inline]
     pub(super) const fn flags_make_sense(&self) -> bool {

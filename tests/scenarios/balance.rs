@@ -12,7 +12,7 @@ use privlink::sim::{
 };
 
 use super::health::{self, PORT, SECOND};
-use super::{A, ACK, EC2, ENDPOINT, RST, SYN, drops, port_unreachable, source, tuple};
+use super::{A, ACK, EC2, ENDPOINT, RST, SYN, drops, handshake, port_unreachable, source, tuple};
 
 const LISTENER: ([u8; 4], u16) = (ENDPOINT, 80);
 const ENDPOINT_A: [u8; 4] = Topology::ENDPOINT_A_ADDRESS;
@@ -194,6 +194,7 @@ fn a_connection_idles_for_as_long_as_its_listener_says_and_a_late_packet_gets_a_
         let target = Topology::target_eni(1);
         world.deliver(target, &answer.clone().segment(SYN | ACK, 5000, 1001), A);
         let data = tcp((EC2, 41234), LISTENER).segment(ACK, 1001, 5001);
+        world.deliver(A, &data, target);
         world.advance(Duration::from_secs(seconds) - Duration::from_millis(1));
         world.deliver(A, &data, target);
         world.advance(Duration::from_secs(seconds));
@@ -433,6 +434,7 @@ fn a_nodes_ports_towards_one_target_run_out_and_each_secondary_address_adds_as_m
         let mut topology = open(Topology::w2(2));
         let node = topology.interface(Topology::NODE_C);
         node.addresses = addresses.iter().copied().map(Addr::v4).collect();
+        topology.config.enis.take(Topology::EC2_A2);
         topology.interface(A).role = Role::Instance {
             source_dest_check: false,
         };
@@ -442,8 +444,8 @@ fn a_nodes_ports_towards_one_target_run_out_and_each_secondary_address_adds_as_m
         let mut opened = 0;
         for client in 0.. {
             for port in 0..=u16::MAX {
-                let syn = tcp(([172, 18, 64, client], port), LISTENER);
-                let outcome = world.send(A, &syn);
+                let client = ([172, 18, 64, client], port);
+                let outcome = handshake(&mut world, A, client, LISTENER);
                 if outcome.verdict == Verdict::Drop(DropReason::PortsExhausted) {
                     let [reply] = &outcome.replies[..] else {
                         panic!("{:?}", outcome.replies)

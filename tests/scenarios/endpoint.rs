@@ -8,7 +8,9 @@ use privlink::dataplane::{DropReason, Settings, Verdict};
 use privlink::net::Addr;
 use privlink::sim::{Topology, World, any_from, echo_reply, echo_request, tcp, udp};
 
-use super::{A, ACK, B, Connection, EC2, ENDPOINT, SYN, drops, port_unreachable, source, tuple};
+use super::{
+    A, ACK, B, Connection, EC2, ENDPOINT, SYN, drops, handshake, port_unreachable, source, tuple,
+};
 
 #[test]
 fn a_connection_crosses_between_two_vpcs_whose_instances_have_the_same_address() {
@@ -59,15 +61,16 @@ fn a_consumer_keeps_its_gateway_address_and_gets_unpredictable_ports() {
 #[test]
 fn no_two_flows_share_a_gateway_address_and_port_towards_one_target() {
     let mut topology = Topology::w1();
+    topology.config.enis.take(Topology::EC2_A2);
     let gateway = topology.interface(Topology::GATEWAY_C);
     gateway.addresses.truncate(1);
     let settings = Settings {
-        max_flows: 100_000,
+        max_flows: 200_000,
         ..World::settings()
     };
     let mut world = World::with(&topology, settings);
     let bound: HashSet<_> = (1024..51_024)
-        .map(|port| Connection::syn(&mut world, port).gateway)
+        .map(|port| Connection::open(&mut world, port).gateway)
         .collect();
     assert_eq!(bound.len(), 50_000);
 }
@@ -75,6 +78,7 @@ fn no_two_flows_share_a_gateway_address_and_port_towards_one_target() {
 #[test]
 fn exhausted_ports_are_told_to_the_consumer_with_icmp_code_13_and_counted() {
     let mut topology = Topology::w1();
+    topology.config.enis.take(Topology::EC2_A2);
     topology
         .interface(Topology::GATEWAY_C)
         .addresses
@@ -84,7 +88,7 @@ fn exhausted_ports_are_told_to_the_consumer_with_icmp_code_13_and_counted() {
     let mut world = World::with(&topology, settings);
     let mut refused = None;
     for port in 0..=u16::MAX {
-        let outcome = world.send(A, &tcp((EC2, port), (ENDPOINT, 80)));
+        let outcome = handshake(&mut world, A, (EC2, port), (ENDPOINT, 80));
         if outcome.verdict == Verdict::Drop(DropReason::PortsExhausted) {
             refused = Some((port, outcome.replies));
             break;

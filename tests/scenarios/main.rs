@@ -6,6 +6,7 @@ mod dns_resource;
 mod endpoint;
 mod failing;
 mod groups;
+mod half_open;
 mod health;
 mod hostile;
 mod names;
@@ -22,9 +23,9 @@ mod vpc;
 
 use std::collections::BTreeMap;
 
-use privlink::dataplane::{DropReason, EniIdx};
+use privlink::dataplane::{DropReason, EniIdx, Verdict};
 use privlink::net::{FiveTuple, Segment};
-use privlink::sim::{Drops, PacketBuilder, SimPacket, Topology, World, tcp};
+use privlink::sim::{Drops, Outcome, PacketBuilder, SimPacket, Topology, World, tcp};
 
 pub const A: EniIdx = Topology::EC2_A;
 pub const B: EniIdx = Topology::EC2_B;
@@ -106,6 +107,25 @@ impl Connection {
         self.answer(world, FIN | ACK, 5001, 1002);
         self.say(world, ACK, 1002, 5002);
     }
+}
+
+/// A SYN and, where it arrives, the rest of the handshake; gives what became of the SYN.
+pub fn handshake(
+    world: &mut World,
+    from: EniIdx,
+    client: ([u8; 4], u16),
+    server: ([u8; 4], u16),
+) -> Outcome {
+    let syn = tcp(client, server);
+    let outcome = world.send(from, &syn);
+    if let Verdict::Forward(target) = outcome.verdict {
+        let answer = outcome.packet.tuple().reversed();
+        let destination = (answer.dst.octets_v4().unwrap(), answer.dst_port);
+        let answer = tcp(source(&answer), destination).segment(SYN | ACK, 5000, 1001);
+        world.deliver(target, &answer, from);
+        world.deliver(from, &syn.segment(ACK, 1001, 5001), target);
+    }
+    outcome
 }
 
 /// The source of a five-tuple as a test writes it.

@@ -8,7 +8,7 @@ use privlink::dataplane::{DropReason, EniIdx, Instant, Settings, Verdict};
 use privlink::net::tcp::seq_le;
 use privlink::sim::{PacketBuilder, Topology, World, any_from, tcp};
 
-use super::{A, ACK, B, Connection, EC2, ENDPOINT, FIN, NEIGHBOUR, RST, SYN, drops};
+use super::{A, ACK, B, Connection, EC2, ENDPOINT, FIN, RST, SYN, drops, handshake};
 
 /// Ports of a gateway's address.
 const PORTS: usize = 64_512;
@@ -25,9 +25,9 @@ fn flows_that_all_end_at_once_are_taken_back_in_small_pieces_without_delay() {
     };
     let mut world = World::with(&Topology::w1(), settings);
     for flow in 0..FLOWS {
-        Connection::syn(&mut world, 20_000 + flow as u16);
+        Connection::open(&mut world, 20_000 + flow as u16);
     }
-    let ended = world.now + Duration::from_secs(240);
+    let ended = world.now + Duration::from_secs(350);
     // At the beginning of time none has expired: so all that are in the table are seen.
     let left = |world: &World| world.dataplane.flows(Instant::START).len();
     let mut before = left(&world);
@@ -53,9 +53,10 @@ fn flows_that_all_end_at_once_are_taken_back_in_small_pieces_without_delay() {
     assert!(took <= Duration::from_secs(6), "{took:?}");
 }
 
-/// W1 whose gateway in zone c has one address, with a table that is no limit.
+/// W1 whose gateway in zone c has one address, and whose consumer has one instance, with a table that is no limit.
 fn one_address() -> (Topology, Settings) {
     let mut topology = Topology::w1();
+    topology.config.enis.take(Topology::EC2_A2);
     let gateway = topology.interface(Topology::GATEWAY_C);
     gateway.addresses.truncate(1);
     let settings = Settings {
@@ -188,11 +189,12 @@ fn a_resting_connection_yields_its_port_to_a_syn_that_time_wait_takes_and_to_no_
         (1003, Some(500u32.wrapping_sub(1 << 30)), false),
     ];
     for (port, (seq, timestamp, passes)) in (1..).zip(rows) {
-        let mut syn = tcp((NEIGHBOUR, port), (ENDPOINT, 80)).segment(SYN, seq, 0);
+        let client = (EC2, PORTS as u16 + port);
+        let mut syn = tcp(client, (ENDPOINT, 80)).segment(SYN, seq, 0);
         if let Some(timestamp) = timestamp {
             syn = syn.timestamp(timestamp);
         }
-        let verdict = world.send(Topology::EC2_A2, &syn).verdict;
+        let verdict = world.send(A, &syn).verdict;
         let expected = match passes {
             true => Verdict::Forward(B),
             false => Verdict::Drop(DropReason::PortsExhausted),
@@ -223,6 +225,12 @@ fn closed_connections_rest_for_four_minutes_and_one_when_their_opener_runs_short
     }
 }
 
+/// A connection whose handshake is completed, if it gets a port; gives what the target answers to.
+fn open(world: &mut World, port: u16) -> Option<([u8; 4], u16)> {
+    let outcome = handshake(world, A, (EC2, port), (ENDPOINT, 80));
+    (outcome.verdict == Verdict::Forward(B)).then(|| super::source(&outcome.packet.tuple()))
+}
+
 /// As [`one_address`], with a second endpoint that leads to the same gateway.
 fn shared_address() -> World {
     let (mut topology, settings) = one_address();
@@ -242,10 +250,7 @@ fn one_endpoint_cannot_take_all_ports_of_a_gateway_that_serves_another_one() {
     let mut world = shared_address();
     let mut bound = Vec::new();
     for port in 0..40_000 {
-        let outcome = world.send(A, &tcp((EC2, port), (ENDPOINT, 80)));
-        if outcome.verdict == Verdict::Forward(B) {
-            bound.push(super::source(&outcome.packet.tuple()));
-        }
+        bound.extend(open(&mut world, port));
     }
     assert_eq!(bound.len(), PORTS / 2);
     let refused = (40_000 - bound.len()) as u64;
@@ -253,22 +258,18 @@ fn one_endpoint_cannot_take_all_ports_of_a_gateway_that_serves_another_one() {
     assert_eq!(world.new_drops(), [(key, refused)].into());
     // The other endpoint finds what is left.
     for port in 0..5000 {
-        let syn = tcp((NEIGHBOUR, port), (Topology::ENDPOINT_A_ADDRESS, 80));
-        let outcome = world.send(Topology::EC2_A2, &syn);
+        let syn = tcp((EC2, port), (Topology::ENDPOINT_A_ADDRESS, 80));
+        let outcome = world.send(A, &syn);
         assert_eq!(outcome.verdict, Verdict::Forward(B), "port {port}");
     }
-    // What ends it may have again, though no more: the target refuses 10,000 connections.
+    // What ends it may have again, though no more: the target resets 10,000 connections.
     for gateway in bound.drain(..10_000) {
-        arrives(
-            &mut world,
-            B,
-            &tcp((EC2, 80), gateway).segment(RST | ACK, 0, 1001),
-        );
+        let reset = tcp((EC2, 80), gateway).segment(RST, 5001, 0);
+        arrives(&mut world, B, &reset);
     }
     let mut again = 0;
     for port in 40_000..60_000 {
-        let outcome = world.send(A, &tcp((EC2, port), (ENDPOINT, 80)));
-        again += usize::from(outcome.verdict == Verdict::Forward(B));
+        again += usize::from(open(&mut world, port).is_some());
     }
     // Those that are left are found by a few random tries only now and then.
     assert!((9_000..=10_000).contains(&again), "{again}");
@@ -302,8 +303,8 @@ fn resting_connections_of_one_endpoint_leave_ports_to_another_ones_newcomers() {
     let refused = world.send(A, &syn((EC2, 65_000), ENDPOINT, 500)).verdict;
     assert_eq!(refused, Verdict::Drop(DropReason::EndpointPortLimit));
     for port in 0..5000 {
-        let older = syn((NEIGHBOUR, port), Topology::ENDPOINT_A_ADDRESS, 500);
-        let verdict = world.send(Topology::EC2_A2, &older).verdict;
+        let older = syn((EC2, port), Topology::ENDPOINT_A_ADDRESS, 500);
+        let verdict = world.send(A, &older).verdict;
         assert_eq!(verdict, Verdict::Forward(B), "port {port}");
     }
 }

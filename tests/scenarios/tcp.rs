@@ -75,7 +75,13 @@ fn a_half_open_connection_lasts_four_minutes() {
     assert_eq!(state(&world), "half-open");
     world.advance(secs(239));
     connection.answer(&mut world, SYN | ACK, 5000, 1001);
+    // Answered is not established: that needs the client's acknowledgement.
+    assert_eq!(state(&world), "half-open");
+    world.advance(secs(239));
+    connection.say(&mut world, ACK, 1001, 5001);
     assert_eq!(state(&world), "established");
+    world.advance(secs(349));
+    connection.answer(&mut world, ACK, 5001, 1001);
 
     let connection = Connection::syn(&mut world, 41235);
     world.advance(secs(240));
@@ -114,6 +120,67 @@ fn a_reset_inside_the_window_ends_the_connection_and_one_outside_does_not() {
     connection.answer(&mut world, RST, 5000, 0);
     connection.answer(&mut world, RST, 5001 + 64_241, 0);
     assert_eq!(state(&world), "established");
+    connection.answer(&mut world, RST, 5001, 0);
+    assert_eq!(state(&world), "reset");
+}
+
+/// RFC 5961, 3.2: a receiver answers a RST that lies in its window, and not at its beginning, with a challenge ACK.
+#[test]
+fn a_reset_that_its_receiver_refuses_changes_nothing_and_the_exact_one_ends_the_connection() {
+    let mut world = World::new(&Topology::w1());
+    let connection = Connection::open(&mut world, 41234);
+    for offset in [1, 100, 64_240] {
+        connection.answer(&mut world, RST, 5001 + offset, 0);
+        connection.say(&mut world, RST, 1001 + offset, 0);
+    }
+    assert_eq!(state(&world), "established");
+    // Both live on for the whole idle time.
+    world.advance(secs(349));
+    connection.answer(&mut world, ACK, 5001, 1001);
+    connection.say(&mut world, RST, 1002, 0);
+    // The challenge ACK, and the RST that it brings.
+    connection.answer(&mut world, ACK, 5001, 1001);
+    connection.say(&mut world, RST, 1001, 0);
+    assert_eq!(state(&world), "reset");
+}
+
+/// A RST behind data that is still in flight has the number behind that data, or, if it answers a segment of its receiver's,
+/// what that one has acknowledged last.
+#[test]
+fn a_reset_with_data_in_flight_frees_the_port_at_once_in_both_directions() {
+    type Says = fn(&Connection, &mut World, u8, u32, u32) -> SimPacket;
+    // Who resets, with which numbers: behind its data, or what the other side has acknowledged before it.
+    let rows: [(Says, u32, u32, u32); 4] = [
+        (Connection::say, 1001, 5001, 1101),
+        (Connection::say, 1001, 5001, 1001),
+        (Connection::answer, 5001, 1001, 5101),
+        (Connection::answer, 5001, 1001, 5001),
+    ];
+    for (says, seq, ack, reset) in rows {
+        let mut world = World::new(&Topology::w1());
+        let old = Connection::open(&mut world, 41234);
+        let data = |connection: &Connection| match seq {
+            1001 => (A, connection.outbound(ACK, seq, ack), B),
+            _ => (B, connection.inbound(ACK, seq, ack), A),
+        };
+        let (from, packet, to) = data(&old);
+        world.deliver(from, &packet.payload(&[7; 100]), to);
+        says(&old, &mut world, RST, reset, 0);
+        assert_eq!(state(&world), "reset", "{reset}");
+        let new = Connection::open(&mut world, 41234);
+        assert_ne!(new.gateway, old.gateway, "{reset}");
+        assert_eq!(world.flows().len(), 1, "{reset}");
+    }
+}
+
+/// A server that has answered a SYN may take its answer back before the client has said anything else.
+#[test]
+fn a_reset_behind_the_answer_to_a_syn_ends_the_connection() {
+    let mut world = World::new(&Topology::w1());
+    let connection = Connection::syn(&mut world, 41234);
+    connection.answer(&mut world, SYN | ACK, 5000, 1001);
+    connection.answer(&mut world, RST, 5002, 0);
+    assert_eq!(state(&world), "half-open");
     connection.answer(&mut world, RST, 5001, 0);
     assert_eq!(state(&world), "reset");
 }

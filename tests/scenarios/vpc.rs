@@ -122,6 +122,7 @@ fn connections_inside_a_vpc_may_be_idle_for_five_days_and_udp_for_30_or_180_seco
     let answer = tcp((NEIGHBOUR, 22), (EC2, 1));
     world.deliver(A, &tcp((EC2, 1), (NEIGHBOUR, 22)), A2);
     world.deliver(A2, &answer.clone().segment(SYN | ACK, 1, 1001), A);
+    world.deliver(A, &tcp((EC2, 1), (NEIGHBOUR, 22)).segment(ACK, 1001, 2), A2);
     world.advance(Duration::from_secs(431_999));
     world.deliver(A2, &answer.clone().segment(ACK, 2, 1001), A);
     world.advance(Duration::from_secs(432_000));

@@ -3,6 +3,7 @@
 use crate::daemon::describe::Fabric;
 use crate::daemon::events;
 use crate::daemon::tell::tell;
+use crate::daemon::view;
 use crate::dataplane::config::ResourceIdx;
 use crate::dataplane::{Event, ResourceNameOutcome, TargetHealthView};
 use crate::io::IoEvent;
@@ -38,6 +39,21 @@ impl Fabric {
             IoEvent::Core(Event::TargetHealth(view)) => self.note_health(view),
             IoEvent::Core(Event::ResourceName { resource, outcome }) => {
                 self.note_name(*resource, outcome);
+            }
+            IoEvent::Core(Event::PortsRunShort(usage)) => {
+                let view::PortsRunShort {
+                    address,
+                    target,
+                    port,
+                    protocol,
+                    used,
+                    ports,
+                    ..
+                } = self.ports_run_short(usage);
+                let owner = self.label(usage.gateway);
+                tell(format_args!(
+                    "warning: {used} of {ports} ports of {owner}'s address {address} are in use towards {target} ({protocol}, port {port}); add addresses or targets"
+                ));
             }
             // The daemon's part in names has them.
             IoEvent::Core(Event::Ask { .. } | Event::Query(_)) => {}

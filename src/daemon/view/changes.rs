@@ -200,6 +200,8 @@ pub enum Happening {
     PrivateDnsName(PrivateDnsNameChange),
     /// Beyond AWS: what is known of where a resource's domain name leads has changed.
     ResourceName(ResourceNameChange),
+    /// Beyond AWS: four of five ports of a gateway's address are in use towards one target.
+    PortsRunShort(PortsRunShort),
     /// The reader was too slow, and these are forgotten.
     #[serde(rename_all = "PascalCase")]
     Missed {
@@ -224,6 +226,30 @@ pub struct ResourceNameChange {
     pub addresses: Vec<String>,
     /// Why it could not be resolved.
     pub reason: Option<String>,
+}
+
+/// How many ports of a gateway's address are in use towards one target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct PortsRunShort {
+    /// The provider's stack.
+    pub stack: String,
+    /// The resource gateway's or load balancer's name in the template.
+    pub logical_id: String,
+    /// `eni-...` of the gateway or node.
+    pub network_interface_id: String,
+    /// The gateway's address.
+    pub address: String,
+    /// The target's address.
+    pub target: String,
+    /// The target's port; 0 for ICMP.
+    pub port: u16,
+    /// `tcp`, `udp` or `icmp`.
+    pub protocol: String,
+    /// How many are in use.
+    pub used: usize,
+    /// How many there are.
+    pub ports: usize,
 }
 
 /// What a node has found of a target.

@@ -16,6 +16,7 @@ pub use counters::EniCounters;
 pub(super) use stack::Stack;
 
 use super::config::{EniIdx, Interface, Role};
+use super::half_open::Openings;
 use super::resolver::Rate;
 use super::time::Instant;
 use crate::net::Addr;
@@ -28,6 +29,8 @@ pub(super) struct Eni {
     counters: Arc<[Counters]>,
     /// How many flows it has opened that are still in the table.
     opened: Arc<AtomicUsize>,
+    /// The connections through endpoints that it has begun.
+    pub(super) openings: Arc<Mutex<Openings>>,
     /// What it has asked its VPC's resolver of late.
     pub(super) asked: Arc<Mutex<Rate>>,
     /// The host behind an address that no instance answers for.
@@ -68,6 +71,7 @@ impl Eni {
             interface,
             counters,
             opened: before.map_or_else(Arc::default, |before| Arc::clone(&before.opened)),
+            openings: before.map_or_else(Arc::default, |before| Arc::clone(&before.openings)),
             asked: before.map_or_else(Arc::default, |before| Arc::clone(&before.asked)),
             stack,
         }

@@ -15,4 +15,4 @@ pub use key::FlowKey;
 pub use slot::{Flow, Side, Terms};
 pub use state::{Admission, Newcomer, State};
 pub use table::FlowTable;
-pub(super) use table::{Claim, FlowCache, OpenError, Request};
+pub(super) use table::{Claim, FlowCache, OpenError, Opened, Request};

@@ -88,7 +88,7 @@ pub(super) struct Activity {
     /// TCP: the last timestamp sent while the connection was closing, or its PROXY header under way; the initiator's counts with
     /// [`State::TIMESTAMPS`].
     pub(super) timestamp: AtomicU32,
-    /// TCP, of the initiator, with [`State::PROXIED`]: the sequence number of its first byte.
+    /// TCP: the sequence number of the first byte; of the target, and, with [`State::PROXIED`], of the initiator.
     pub(super) first: AtomicU32,
     /// TCP, of the target, with [`State::PROXIED`]: the maximum segment size that it has asked for, in bytes.
     pub(super) mss: AtomicU32,
@@ -259,9 +259,10 @@ impl Flow {
         State(self.state.load(Acquire)).has(State::LIVE)
     }
 
-    /// Leaves the table: no packet passes any more. True for the one caller that made it so.
+    /// Leaves the table: no packet passes any more; what it was is still to be read. True for the one caller that made it so.
     pub(super) fn leave(&self) -> bool {
-        State(self.state.swap(State::REPLACED.0, AcqRel)).has(State::LIVE)
+        self.enter(State::REPLACED);
+        State(self.state.fetch_and(!State::LIVE.0, AcqRel)).has(State::LIVE)
     }
 
     /// Free from this epoch on.

@@ -2,9 +2,9 @@
 //!
 //! | state | bits | lives for |
 //! |---|---|---|
-//! | half-open: the target has not answered | none | `transitory` |
-//! | open | `ANSWERED` | `idle` |
-//! | closing: FIN both ways, or an in-window RST | `FIN_*` both, or `RESET` | `transitory`; a SYN opens a new flow |
+//! | half-open: the target has not answered, or the initiator has not acknowledged its SYN | none, or one of the next two | `transitory` |
+//! | open | `ANSWERED` and `ACKNOWLEDGED` | `idle` |
+//! | closing: FIN both ways, or a RST that its receiver takes | `FIN_*` both, or `RESET` | `transitory`; a SYN opens a new flow |
 //! | replaced: a new flow has taken its initiator's five-tuple | `REPLACED` | `transitory`; no packet passes |
 //! | cut: the topology no longer allows it | `REPLACED`, `CUT` | until both sides have been told; no packet passes |
 //!
@@ -33,7 +33,7 @@ impl State {
     /// TCP: the target has sent its FIN.
     pub const FIN_TARGET: Self = Self(4);
     const BOTH_FINS: Self = Self(Self::FIN_INITIATOR.0 | Self::FIN_TARGET.0);
-    /// TCP: one side has sent a RST inside the other's window.
+    /// TCP: one side has sent a RST that the other takes.
     pub const RESET: Self = Self(8);
     /// A new flow has taken over the initiator's five-tuple, or it has been cut: no packet passes.
     pub const REPLACED: Self = Self(16);
@@ -57,6 +57,10 @@ impl State {
     pub(super) const DATA_FOLLOWED: Self = Self(8192);
     /// Its initiator is a probe of a load balancer's node.
     pub(in crate::dataplane) const PROBE: Self = Self(16384);
+    /// TCP: the initiator has acknowledged the target's SYN. Without handshakes: with [`State::ANSWERED`].
+    pub(super) const ACKNOWLEDGED: Self = Self(32768);
+    /// Both sides take part.
+    const OPEN: Self = Self(Self::ANSWERED.0 | Self::ACKNOWLEDGED.0);
 
     /// Are all of `bits` set?
     #[inline]
@@ -90,7 +94,7 @@ impl State {
     /// Does the idle timeout count, and not the transitory one?
     #[inline]
     pub const fn lasting(self) -> bool {
-        self.has(Self::ANSWERED) && !self.closing()
+        self.has(Self::OPEN) && !self.closing()
     }
 
     /// What a person calls it.
@@ -99,7 +103,7 @@ impl State {
             _ if self.has(Self::REPLACED) => "replaced",
             _ if self.has(Self::RESET) => "reset",
             _ if self.closing() => "closing",
-            _ if self.has(Self::ANSWERED) => "established",
+            _ if self.has(Self::OPEN) => "established",
             _ => "half-open",
         }
     }
@@ -176,7 +180,7 @@ impl Flow {
         self.count(side, headers.len, now);
         match &headers.transport {
             Transport::Tcp(segment) => self.track(side, segment),
-            _ if side == Side::Target => self.enter(State::ANSWERED),
+            _ if side == Side::Target => self.enter(State::OPEN),
             _ => {}
         }
         Admission::Pass
@@ -186,7 +190,7 @@ impl Flow {
     #[inline]
     pub(super) fn track(&self, side: Side, segment: &Segment) {
         if segment.has(Segment::RST) {
-            if self.in_window(side, segment) {
+            if self.is_taken(side, segment) {
                 self.enter(State::RESET);
                 // Of the initiator's only one that the target takes, whatever may be on its way to it (RFC 5961, 3.2).
                 let sent = self.activity(side).seq_end.load(Relaxed);
@@ -202,6 +206,9 @@ impl Flow {
         let (before, end) = (own.seq_end.load(Relaxed), segment.seq_end());
         let is_news = before == 0 || before != end && seq_le(before, end);
         if is_news {
+            if before == 0 && side == Side::Target {
+                own.first.store(segment.first_byte(), Relaxed);
+            }
             own.seq_end.store(end, Relaxed);
         }
         if segment.has(Segment::ACK) {
@@ -216,6 +223,9 @@ impl Flow {
         }
         match side {
             Side::Target if segment.has(Segment::ACK) => self.enter(State::ANSWERED),
+            Side::Initiator if !self.state().has(State::ACKNOWLEDGED) => {
+                self.follow_opening(segment)
+            }
             _ => {}
         }
         // One behind what the other side has already is nothing to it.
@@ -225,6 +235,28 @@ impl Flow {
                 Side::Target => State::FIN_TARGET,
             });
         }
+    }
+
+    /// Follows the initiator until it has acknowledged the target's SYN: with data or without, also if the target has sent
+    /// data behind its SYN (RFC 7413), or has sent its SYN by itself (RFC 9293, 3.5).
+    #[cold]
+    fn follow_opening(&self, segment: &Segment) {
+        let target = self.activity(Side::Target);
+        let (first, end) = (target.first.load(Relaxed), target.seq_end.load(Relaxed));
+        let is_answered = end != 0;
+        if segment.has(Segment::ACK)
+            && is_answered
+            && seq_le(first, segment.ack)
+            && seq_le(segment.ack, end)
+        {
+            self.enter(State::ACKNOWLEDGED);
+        }
+    }
+
+    /// In the table, not ended, and its initiator has not acknowledged the target's SYN.
+    pub(in crate::dataplane) fn is_half_open(&self) -> bool {
+        let state = self.state();
+        state.has(State::LIVE) && !state.has(State::ACKNOWLEDGED) && !state.closing()
     }
 
     /// What the other side expects of this one next, as far as it has said.
@@ -327,7 +359,10 @@ impl Flow {
         let is_tcp = key.tuple.protocol == Protocol::TCP;
         let end = |side| self.activity(side).seq_end.load(Relaxed);
         let ack = (end(side) != 0).then_some(end(side));
-        let sent = end(side.other());
+        let sent = match side == Side::Target && self.state().has(State::PROXIED) {
+            true => self.rst_seq(end(Side::Initiator)),
+            false => end(side.other()),
+        };
         let acknowledged = self
             .next_expected(side.other())
             .filter(|next| *next != sent);
@@ -337,31 +372,28 @@ impl Flow {
             .filter_map(move |seq| tcp::reset_between(&key.tuple.reversed(), seq, ack))
     }
 
-    /// Would the other side accept this RST (RFC 9293, 3.10.7.3 and 3.10.7.4)? One that it would not must not end the flow.
-    fn in_window(&self, side: Side, rst: &Segment) -> bool {
-        let other = self.activity(side.other());
-        let window = other.window.load(Relaxed);
+    /// The other side takes a RST only with the number that it expects next (RFC 5961, 3.2): behind all that has been forwarded
+    /// to it, or what it has acknowledged last. To any other it answers with an acknowledgement, which brings an exact one.
+    fn is_taken(&self, side: Side, rst: &Segment) -> bool {
+        let (own, other) = (self.activity(side), self.activity(side.other()));
+        let sent = own.seq_end.load(Relaxed);
+        if sent != 0 && rst.seq == sent {
+            return true;
+        }
         let is_proxied = self.state().has(State::PROXIED);
-        if window != Activity::SILENT {
-            let next = other.ack.load(Relaxed);
+        if other.window.load(Relaxed) != Activity::SILENT {
             let seq = match side == Side::Initiator && is_proxied {
                 true => self.rst_seq(rst.seq),
                 false => rst.seq,
             };
-            return seq.wrapping_sub(next) <= window;
+            return seq == other.ack.load(Relaxed);
         }
-        match side {
-            // SYN-SENT: the initiator accepts what acknowledges its SYN.
-            Side::Target => {
-                let ack = match is_proxied {
-                    true => self.initiator_seq(rst.ack),
-                    false => rst.ack,
-                };
-                rst.has(Segment::ACK) && ack == other.seq_end.load(Relaxed)
-            }
-            // The target has said nothing yet, so all that can be checked is that it is the SYN's sender.
-            Side::Initiator => rst.seq == self.activity(side).seq_end.load(Relaxed),
-        }
+        // SYN-SENT: the initiator takes what acknowledges its SYN (RFC 9293, 3.10.7.3).
+        let ack = match is_proxied {
+            true => self.initiator_seq(rst.ack),
+            false => rst.ack,
+        };
+        side == Side::Target && rst.has(Segment::ACK) && ack == other.seq_end.load(Relaxed)
     }
 
     /// Reads the options of a SYN of `side`, and lowers its maximum segment size to the flow's.
@@ -371,9 +403,14 @@ impl Flow {
             && segment.has(Segment::SYN)
         {
             let options = tcp::syn_options(packet.bytes(), headers.transport_at);
-            self.activity(side)
-                .window_scale
+            let own = self.activity(side);
+            own.window_scale
                 .store(options.window_scale.unwrap_or(0).into(), Relaxed);
+            // A target that keeps no state answers each SYN with another number (RFC 4987, 3.6).
+            if side == Side::Target && self.is_half_open() {
+                own.first.store(segment.first_byte(), Relaxed);
+                own.seq_end.store(segment.seq_end(), Relaxed);
+            }
             tcp::clamp_mss(packet, headers, &options, self.mss());
         }
     }

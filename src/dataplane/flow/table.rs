@@ -61,6 +61,13 @@ pub(in crate::dataplane) struct Request {
     pub(in crate::dataplane) syn: Option<Newcomer>,
 }
 
+/// A flow that has opened.
+pub(in crate::dataplane) struct Opened<'a> {
+    pub(in crate::dataplane) flow: &'a Flow,
+    /// Its place in the table.
+    pub(in crate::dataplane) place: u32,
+}
+
 /// On what terms a flow may have a key for its target's side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::dataplane) enum Claim {
@@ -69,7 +76,9 @@ pub(in crate::dataplane) enum Claim {
     /// Also if a resting flow yields it.
     Yielded,
     /// Only if a resting flow through the same endpoint yields it.
-    OwnYielded,
+    EndpointYielded,
+    /// Only if a resting flow of the same interface through the same endpoint yields it.
+    InterfaceYielded,
     /// It follows from the initiator's key, inside a VPC: also if the flow that has it has ended, or has the same initiator.
     Implied,
 }
@@ -90,7 +99,12 @@ impl Request {
         match claim {
             Claim::Unused => false,
             Claim::Yielded => is_yielded(),
-            Claim::OwnYielded => old.via() == self.terms.via && is_yielded(),
+            Claim::EndpointYielded => old.via() == self.terms.via && is_yielded(),
+            Claim::InterfaceYielded => {
+                old.via() == self.terms.via
+                    && old.key(Side::Initiator).ingress == self.initiator.ingress
+                    && is_yielded()
+            }
             Claim::Implied => {
                 old.is(side.other(), &self.initiator.to_words()) || old.ended(side, now)
             }
@@ -202,7 +216,7 @@ impl FlowTable {
         epochs: &Epochs,
         now: Instant,
         settle: impl FnOnce(&Flow),
-    ) -> Result<&Flow, OpenError> {
+    ) -> Result<Opened<'_>, OpenError> {
         let Request {
             initiator, terms, ..
         } = request;
@@ -213,7 +227,7 @@ impl FlowTable {
         let mut published = Published::Taken;
         for (key, claim) in targets {
             flow.store_key(Side::Target, &key);
-            let may_be_new = claim != Claim::OwnYielded;
+            let may_be_new = !matches!(claim, Claim::EndpointYielded | Claim::InterfaceYielded);
             published = self.publish(&key, place(Side::Target), may_be_new, |old, side| {
                 request.takes_over(claim, old, side, now)
             });
@@ -241,7 +255,10 @@ impl FlowTable {
         }
         flow.enter(State::LIVE);
         self.live.fetch_add(1, Ordering::Relaxed);
-        Ok(flow)
+        Ok(Opened {
+            flow,
+            place: number,
+        })
     }
 
     /// Makes `key` lead to `place`. A key that leads to another flow's side is taken over if `take_over` says so, one that leads
@@ -308,7 +325,12 @@ impl FlowTable {
     }
 
     /// Takes a flow out of the table, and hands it to `settle`; nothing if somebody else does.
-    fn remove(&self, number: u32, epochs: &Epochs, settle: impl FnOnce(&Flow)) {
+    pub(in crate::dataplane) fn remove(
+        &self,
+        number: u32,
+        epochs: &Epochs,
+        settle: impl FnOnce(&Flow),
+    ) {
         let Some(flow) = self.flow(number).filter(|flow| flow.leave()) else {
             return;
         };
@@ -384,8 +406,9 @@ impl FlowTable {
         places.last = number;
     }
 
+    /// The flow that has this place now, or had it last.
     #[inline]
-    fn flow(&self, number: u32) -> Option<&Flow> {
+    pub(in crate::dataplane) fn flow(&self, number: u32) -> Option<&Flow> {
         self.chunks
             .get(number as usize / CHUNK)?
             .get()?

@@ -10,7 +10,6 @@ mod connection;
 mod connections;
 mod counters;
 mod host;
-mod news;
 mod questions;
 mod quota;
 mod rate;
@@ -38,7 +37,6 @@ use crate::net::{Addr, Headers, Packet, Protocol, Transport};
 use connections::Connections;
 pub use counters::ResolverCounters;
 pub(super) use host::Host;
-use news::News;
 use questions::Questions;
 pub use questions::{AskId, Asker};
 pub(super) use questions::{Waiting, Who};
@@ -54,7 +52,6 @@ const MOST: usize = 32;
 pub(super) struct Resolvers {
     pub(super) questions: Questions,
     connections: Connections,
-    pub(super) news: News,
     /// How many questions there have been.
     asked: AtomicU64,
     hasher: FixedState,
@@ -105,7 +102,6 @@ impl Resolvers {
         Self {
             questions: Questions::default(),
             connections: Connections::default(),
-            news: News::default(),
             asked: AtomicU64::new(0),
             hasher: FixedState::with_seed(seed),
         }
@@ -281,9 +277,7 @@ impl Dataplane {
         };
         match self.resolvers.questions.put(ask, waiting, now) {
             Ok(event) => {
-                event
-                    .into_iter()
-                    .for_each(|event| self.resolvers.news.push(event));
+                event.into_iter().for_each(|event| self.events.push(event));
                 None
             }
             Err(waiting) => {
@@ -319,7 +313,7 @@ impl Dataplane {
                 answers: response.answers.clone(),
                 source: response.source.clone(),
             };
-            self.resolvers.news.push(Event::Query(Box::new(log)));
+            self.events.push(Event::Query(Box::new(log)));
         }
         answer
     }

@@ -1,24 +1,24 @@
-//! What people, or upstream, are to know, until somebody fetches it.
+//! Events for people, and questions for upstream, until [`Dataplane::poll_event`](super::Dataplane::poll_event) takes them.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 
-use super::super::Event;
+use super::Event;
 
-/// How much is kept for somebody who does not fetch it: what comes on top of that is lost.
+/// How many events wait at most: later ones are lost.
 const MOST: usize = 4096;
 
-/// What is to be told.
+/// Events in the order in which they happened.
 #[derive(Default)]
-pub(in crate::dataplane) struct News {
+pub(super) struct EventQueue {
     has_some: AtomicBool,
     events: Mutex<VecDeque<Event>>,
 }
 
-impl News {
-    pub(in crate::dataplane) fn push(&self, event: Event) {
+impl EventQueue {
+    pub(super) fn push(&self, event: Event) {
         let mut events = self.events.lock();
         if events.len() < MOST {
             events.push_back(event);
@@ -27,7 +27,7 @@ impl News {
     }
 
     #[inline]
-    pub(in crate::dataplane) fn poll(&self) -> Option<Event> {
+    pub(super) fn poll(&self) -> Option<Event> {
         match self.has_some.load(Relaxed) {
             true => self.fetch(),
             false => None,
