@@ -22,6 +22,7 @@ crate::tests!(
     what_a_killed_daemon_wrote_is_no_users_own,
     a_vpc_without_dns_support_has_no_resolver,
     real_clients_are_answered_by_what_is_upstream,
+    a_server_upstream_that_fails_does_not_decide,
     nginx_follows_a_name,
     nonsense_by_the_thousand_does_no_harm,
     nobody_is_upstream_on_request,
@@ -257,9 +258,19 @@ struct Names {
 
 impl Names {
     fn up(template: &Template, site: Site, arguments: &[&str]) -> Result<Self> {
+        Self::up_behind(&[], template, site, arguments)
+    }
+
+    /// dnsmasq is the last of the servers upstream.
+    fn up_behind(
+        servers: &[&str],
+        template: &Template,
+        site: Site,
+        arguments: &[&str],
+    ) -> Result<Self> {
         let (dnsmasq, server) = dnsmasq()?;
         let mut names = Self { site, dnsmasq };
-        let arguments = [&["--upstream", &server], arguments].concat();
+        let arguments = [servers, &["--upstream", &server], arguments].concat();
         names.site.up(template, &arguments)?;
         Ok(names)
     }
@@ -293,6 +304,7 @@ fn dnsmasq() -> Result<(Child, String)> {
         .arg(format!("--port={port}"))
         .args(["--local=/example/", "--local-ttl=60"])
         .args(["--host-record=web.example,172.18.0.247"])
+        .args(["--host-record=target.example,172.18.0.108"])
         .args(["--cname=www.example,web.example"])
         .args(["--txt-record=text.example,one two"])
         .args(["--ptr-record=5.2.0.192.in-addr.arpa,five.example"])
@@ -383,6 +395,59 @@ fn real_clients_are_answered_by_what_is_upstream() -> Result<()> {
 }
 
 /// A proxy that asks again and again, because its upstream is a variable.
+/// A server on loopback that answers each query with SERVFAIL, for as long as the tests run; where it is.
+fn servfail() -> Result<String> {
+    let socket = UdpSocket::bind("127.0.0.1:0")?;
+    let at = socket.local_addr()?.to_string();
+    std::thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok((length, from)) = socket.recv_from(&mut buffer) {
+            if let Some(message) = buffer.get_mut(..length.max(4)) {
+                message[2] |= 0x80;
+                message[3] = 0x82;
+                let _ = socket.send_to(message, from);
+            }
+        }
+    });
+    Ok(at)
+}
+
+fn a_server_upstream_that_fails_does_not_decide() -> Result<()> {
+    let closed = UdpSocket::bind("127.0.0.1:0")?;
+    closed.connect(closed.local_addr()?)?;
+    let (failing, closed) = (servfail()?, closed.local_addr()?.to_string());
+    let site = Site::new()?;
+    let template = site.template().edit(
+        "IpResource: !GetAtt EC2B.PrivateIp",
+        "DnsResource: {DomainName: target.example, IpAddressType: IPV4}",
+    );
+    let servers = ["--upstream", &failing, "--upstream", &closed];
+    let mut names = Names::up_behind(&servers, &template, site, &[])?;
+    names.site.nginx()?;
+    for _ in 0..20 {
+        // An absence is kept for no time without an SOA, and so asked for each time.
+        let said = names.dig(&["absent.example"])?;
+        ensure!(said.contains("status: NXDOMAIN"), "{said}");
+    }
+    let said = names.dig(&["+short", "www.example"])?;
+    ensure!(said == "web.example.\n172.18.0.247\n", "{said}");
+    let said = names.dig(&["+short", "many.example"])?;
+    ensure!(said.lines().count() == 60, "{said}");
+    let said = text(
+        &names
+            .site
+            .privlink(&["dig", "EC2A", "text.example", "TXT"])?,
+    );
+    ensure!(said.contains("one two"), "{said}");
+    // The resource is a name of upstream's.
+    let page = names.site.ok(
+        &names.site.a,
+        &["curl", "-sS", "--max-time", "5", "172.18.0.247"],
+    )?;
+    ensure!(page.starts_with("hello"), "{page}");
+    Ok(())
+}
+
 fn nginx_follows_a_name() -> Result<()> {
     let mut names = Names::new()?;
     names.site.nginx()?;

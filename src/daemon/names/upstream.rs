@@ -1,22 +1,22 @@
-//! What is in none of a view's zones: asked of the servers upstream, by hickory-resolver.
+//! What is in none of a view's zones: asked of the servers upstream (`failover`), by hickory-resolver.
 //!
 //! Invariants: each view has a resolver, and so a cache, of its own: nobody learns from a TTL what another VPC has asked for. No
 //! more than [`IN_FLIGHT`] questions are under way (`shares`), and none takes longer than [`PATIENCE`]. Names are asked for as they
 //! are: search lists and the hosts file are not this machine's to add.
 
 mod cache;
+mod failover;
 mod shares;
+mod sockets;
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{
     ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
 };
-use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError, NoRecords};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Record, RecordType};
@@ -27,13 +27,13 @@ use serde::{Deserialize, Serialize};
 use crate::dataplane::Asker;
 use crate::dataplane::config::View;
 use crate::dataplane::dns::{self, Ask};
+use failover::Failover;
 use shares::{IN_FLIGHT, Shares};
 
-/// How long a server may take, and how often all of them are asked.
-const TIMEOUT: Duration = Duration::from_secs(2);
-const ATTEMPTS: usize = 2;
-/// How long a question may take: as long as the data plane waits.
+/// How long a question may take, over all of a chain of CNAMEs: as long as the data plane waits.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Where servers are asked, unless another port is named.
+const PORT: u16 = 53;
 /// The longest that an absence is remembered (RFC 2308, section 5: one to three hours).
 const LONGEST_NEGATIVE: Duration = Duration::from_secs(3 * 60 * 60);
 
@@ -46,28 +46,31 @@ pub enum Servers {
     These(Vec<SocketAddr>),
 }
 
+/// A view's cache, and the servers behind it.
+type Resolver = hickory_resolver::Resolver<Failover>;
+
 /// Who is asked what the views' zones do not say.
 pub struct Upstream {
     /// `None`: nobody.
-    config: Option<ResolverConfig>,
+    servers: Option<Failover>,
     /// Why nobody, where somebody was to be.
     missing: Option<String>,
-    resolvers: Mutex<HashMap<View, TokioResolver>>,
+    resolvers: Mutex<HashMap<View, Resolver>>,
     shares: Shares,
 }
 
 impl Upstream {
     /// Asks these servers; those of the machine are read now, and never again.
     pub fn new(servers: &Servers) -> Self {
-        let (config, missing) = match servers {
-            Servers::These(addresses) => (config_of(addresses), None),
-            Servers::Host => match hosts_config() {
-                Ok(config) => (Some(config), None),
-                Err(error) => (None, Some(format!("{error:#}"))),
+        let (addresses, missing) = match servers {
+            Servers::These(addresses) => (addresses.clone(), None),
+            Servers::Host => match hosts_servers() {
+                Ok(addresses) => (addresses, None),
+                Err(error) => (Vec::new(), Some(format!("{error:#}"))),
             },
         };
         Self {
-            config,
+            servers: (!addresses.is_empty()).then(|| Failover::new(&addresses)),
             missing,
             resolvers: Mutex::default(),
             shares: Shares::default(),
@@ -84,8 +87,8 @@ impl Upstream {
 
     /// Where it asks, as people write it.
     pub fn servers(&self) -> Vec<String> {
-        let servers = self.config.iter().flat_map(|config| config.name_servers());
-        servers.map(address_of).collect()
+        let servers = self.servers.iter().flat_map(Failover::addresses);
+        servers.map(written).collect()
     }
 
     /// Asks in `view`, for `asker`.
@@ -107,14 +110,13 @@ impl Upstream {
         self.resolvers.lock().retain(|view, _| stays(*view));
     }
 
-    fn resolver(&self, view: View) -> Option<TokioResolver> {
-        let config = self.config.as_ref()?;
+    fn resolver(&self, view: View) -> Option<Resolver> {
+        let servers = self.servers.as_ref()?;
         let mut resolvers = self.resolvers.lock();
         if let Some(known) = resolvers.get(&view) {
             return Some(known.clone());
         }
-        let provider = TokioRuntimeProvider::default();
-        let made = TokioResolver::builder_with_config(config.clone(), provider)
+        let made = Resolver::builder_with_config(one_server(), servers.clone())
             .with_options(options())
             .build();
         match made {
@@ -130,7 +132,7 @@ impl Upstream {
     }
 }
 
-async fn asked(resolver: &TokioResolver, ask: &Ask) -> dns::Upstream {
+async fn asked(resolver: &Resolver, ask: &Ask) -> dns::Upstream {
     let Ask { name, record_type } = ask;
     let mut name = name.clone();
     // Else the domains of a search list would be tried.
@@ -161,8 +163,9 @@ fn is_soa(record: &&Record) -> bool {
 fn failed(ask: &Ask, error: NetError) -> dns::Upstream {
     match error {
         NetError::Dns(DnsError::NoRecordsFound(missing)) => nothing(missing),
-        NetError::Dns(DnsError::ResponseCode(ResponseCode::Refused)) => {
-            dns::Upstream::Failed(ResponseCode::Refused)
+        // A higher one is no code without EDNS, which the asker may not have.
+        NetError::Dns(DnsError::ResponseCode(code)) if code.high() == 0 => {
+            dns::Upstream::Failed(code)
         }
         error => {
             tracing::debug!(name = %ask.name, record_type = %ask.record_type, %error, "upstream");
@@ -184,39 +187,39 @@ fn nothing(missing: NoRecords) -> dns::Upstream {
     }
 }
 
-fn hosts_config() -> Result<ResolverConfig> {
+fn hosts_servers() -> Result<Vec<SocketAddr>> {
     let (config, _) = read_system_conf().context("cannot use /etc/resolv.conf")?;
-    let servers = config.name_servers().to_vec();
-    Ok(ResolverConfig::from_name_servers(servers))
+    let servers = config.name_servers().iter();
+    Ok(servers
+        .map(|server| SocketAddr::new(server.ip, port_of(server)))
+        .collect())
 }
 
-fn config_of(addresses: &[SocketAddr]) -> Option<ResolverConfig> {
-    let servers: Vec<_> = addresses.iter().map(server).collect();
-    (!servers.is_empty()).then(|| ResolverConfig::from_name_servers(servers))
+fn port_of(server: &NameServerConfig) -> u16 {
+    let first = server.connections.first();
+    first.map_or(PORT, |connection| connection.port)
 }
 
-fn server(address: &SocketAddr) -> NameServerConfig {
-    let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()];
-    let connections = connections.map(|mut connection| {
-        connection.port = address.port();
-        connection
-    });
-    NameServerConfig::new(address.ip(), true, connections.into())
+/// What stands for all servers to hickory; [`Failover`] does not look at it.
+fn one_server() -> ResolverConfig {
+    let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    let server = NameServerConfig::new(any, true, vec![ConnectionConfig::udp()]);
+    ResolverConfig::from_name_servers(vec![server])
 }
 
 /// `192.0.2.1`, or with its port where that is not 53.
-fn address_of(server: &NameServerConfig) -> String {
-    match server.connections.first().map(|connection| connection.port) {
-        None | Some(53) => server.ip.to_string(),
-        Some(port) => SocketAddr::new(server.ip, port).to_string(),
+fn written(server: SocketAddr) -> String {
+    match server.port() {
+        PORT => server.ip().to_string(),
+        _ => server.to_string(),
     }
 }
 
 fn options() -> ResolverOpts {
     let mut options = ResolverOpts::default();
-    options.timeout = TIMEOUT;
+    options.timeout = PATIENCE;
     // It counts the further ones.
-    options.attempts = ATTEMPTS - 1;
+    options.attempts = 0;
     options.edns0 = true;
     options.preserve_intermediates = true;
     options.use_hosts_file = ResolveHosts::Never;
@@ -241,7 +244,7 @@ pub fn parse_server(text: &str) -> Result<SocketAddr, String> {
         .strip_prefix('[')
         .and_then(|rest| rest.strip_suffix(']'));
     let address: IpAddr = bare.unwrap_or(text).parse().map_err(|_| wrong())?;
-    Ok(SocketAddr::new(address, 53))
+    Ok(SocketAddr::new(address, PORT))
 }
 
 #[cfg(test)]

@@ -4,11 +4,12 @@
 
 use std::iter;
 
-use hickory_resolver::TokioResolver;
 use hickory_resolver::lookup::Lookup;
 use hickory_resolver::net::{DnsError, NetError, NoRecords};
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use hickory_resolver::proto::serialize::binary::BinEncodable;
+
+use super::Resolver;
 
 /// How many answers a view's cache holds.
 pub(super) const CACHED: u64 = 2048;
@@ -17,7 +18,7 @@ const LARGEST: usize = 16 * 1024;
 
 /// Looks up, and keeps what is said unless it is large.
 pub(super) async fn lookup(
-    resolver: &TokioResolver,
+    resolver: &Resolver,
     name: &Name,
     record_type: RecordType,
 ) -> Result<Lookup, NetError> {

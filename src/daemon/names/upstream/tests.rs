@@ -1,5 +1,7 @@
 //! Against a real server on loopback, UDP and TCP, that this file is.
 
+mod failover;
+
 use std::future::poll_fn;
 use std::io::{Read, Write};
 use std::net::{TcpListener, UdpSocket};
