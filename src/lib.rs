@@ -8,6 +8,9 @@
 //!
 //! Start reading at `dataplane/pipeline.rs`: the packet's way on one screen.
 
+// They panic where they cannot write, and wait where nothing is read: `daemon/tell.rs` and `cli/output.rs` print.
+#![deny(clippy::print_stdout, clippy::print_stderr, clippy::dbg_macro)]
+
 pub mod cli;
 pub mod control;
 pub mod daemon;

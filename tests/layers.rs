@@ -193,6 +193,14 @@ fn no_file_is_longer_than_a_reader_can_hold() {
     assert!(complaints.is_empty(), "\n{}\n", complaints.join("\n"));
 }
 
+/// What a panic ends is replaced or taken back (`io/supervise.rs`, `daemon/live.rs`), which only unwinding allows.
+#[test]
+fn a_panic_unwinds_in_every_profile() {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let setting = |line: &&str| line.trim_start().starts_with("panic");
+    assert_eq!(manifest.lines().find(setting), None);
+}
+
 #[test]
 fn the_pipeline_is_one_screen() {
     let file = root().join("src/dataplane/pipeline.rs");

@@ -28,6 +28,8 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
+use crate::daemon::{self, Stderr};
+
 /// Where a daemon keeps its lock, socket and logs unless told otherwise.
 const DEFAULT_STATE_DIR: &str = "/run/privlink";
 
@@ -130,10 +132,12 @@ pub fn main() -> ExitCode {
         Command::Enter(enter) => enter.run(),
         Command::Daemon(daemon) => daemon.run(),
     };
-    result.unwrap_or_else(|error| {
+    let code = result.unwrap_or_else(|error| {
         output::print_error(&error);
         ExitCode::FAILURE
-    })
+    });
+    daemon::finish_stderr();
+    code
 }
 
 fn start_logging(verbose: u8) {
@@ -148,7 +152,9 @@ fn start_logging(verbose: u8) {
     };
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| Stderr)
+        // Its own fallback is `eprintln!`, which panics where standard error cannot be written.
+        .log_internal_errors(false)
         .with_ansi(output::may_colour(std::io::stderr().is_terminal()))
         .with_target(false)
         .init();

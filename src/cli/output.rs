@@ -2,10 +2,18 @@
 
 use std::fmt::Display;
 use std::io::{ErrorKind, IsTerminal, Write};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 use serde::Serialize;
+
+use crate::daemon::print_stderr;
+
+/// How long a program that has run for long waits for its last words to be read.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// A column's title and on which side its cells stand.
 pub(crate) enum Column {
@@ -83,26 +91,34 @@ pub(crate) fn write_stdout(text: &str) -> Result<()> {
     }
 }
 
+/// The same for the last words of a program that has run for long: its reader may have stopped to read, and is not waited for.
+pub(crate) fn write_farewell(text: &'static str) -> Result<()> {
+    let (written, outcome) = mpsc::channel();
+    // Without a thread its sender is dropped, and they are left out.
+    let _ = thread::Builder::new().spawn(move || written.send(write_stdout(text)));
+    outcome.recv_timeout(FAREWELL).unwrap_or(Ok(()))
+}
+
 /// The one form of every error, also of several at once: a line for each, and below it, indented, what belongs to it.
 pub(crate) fn print_error(error: &anyhow::Error) {
     let word = paint("error:", Colour::Red, std::io::stderr().is_terminal());
     for line in format!("{error:#}").lines() {
         match line.starts_with(' ') {
-            true => eprintln!("{line}"),
-            false => eprintln!("privlink: {word} {line}"),
+            true => print_stderr(format_args!("{line}\n")),
+            false => print_stderr(format_args!("privlink: {word} {line}\n")),
         }
     }
 }
 
 /// What comes next, and is no part of the output.
 pub(crate) fn print_note(text: &str) {
-    eprintln!("privlink: note: {text}");
+    print_stderr(format_args!("privlink: note: {text}\n"));
 }
 
 /// What the user should know though the command goes on.
 pub(crate) fn print_warning(text: &str) {
     let word = paint("warning:", Colour::Yellow, std::io::stderr().is_terminal());
-    eprintln!("privlink: {word} {text}");
+    print_stderr(format_args!("privlink: {word} {text}\n"));
 }
 
 /// The colours in use.

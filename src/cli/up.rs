@@ -7,6 +7,8 @@ use std::num::NonZeroUsize;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitCode, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, ValueEnum};
@@ -212,11 +214,12 @@ impl Up {
             return topology::print(&topology, global.output, Stop::Down(custom));
         }
         let format = global.output;
-        daemon::run(spec, |topology| {
-            topology::print(topology, format, Stop::Interrupt).map(drop)
-        })?;
-        if format == OutputFormat::Table {
-            output::write_stdout("Stopped; the machine is as it was.\n")?;
+        let ready =
+            move |topology: &Topology| topology::print(topology, format, Stop::Interrupt).map(drop);
+        daemon::run(spec, Box::new(ready))?;
+        match format {
+            OutputFormat::Table => output::write_farewell("Stopped; the machine is as it was.\n")?,
+            OutputFormat::Json => {}
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -233,18 +236,25 @@ impl Daemon {
         let _ = rustix::process::setsid();
         let spec: Spec =
             serde_json::from_reader(std::io::stdin()).context("no specification on stdin")?;
-        let result = daemon::run(spec, |topology| {
+        // Once it has reported, nothing more is for who has started it.
+        let has_reported = Arc::new(AtomicBool::new(false));
+        let reports = Arc::clone(&has_reported);
+        let ready = move |topology: &Topology| {
+            reports.store(true, Ordering::Relaxed);
             report(&Report::Ready(Box::new(topology.clone())))?;
             let null = OpenOptions::new()
                 .read(true)
                 .write(true)
-                .open("/dev/null")?;
+                .open("/dev/null")
+                .context("cannot open /dev/null")?;
             rustix::stdio::dup2_stdin(&null)?;
             rustix::stdio::dup2_stdout(&null)?;
             Ok(())
-        });
-        if let Err(error) = &result {
-            // Of use to nobody once ready was reported: stdout is /dev/null then, and the log has it.
+        };
+        let result = daemon::run(spec, Box::new(ready));
+        if let Err(error) = &result
+            && !has_reported.load(Ordering::Relaxed)
+        {
             report(&Report::Failed(format!("{error:#}")))?;
         }
         result.map(|()| ExitCode::SUCCESS)

@@ -116,13 +116,13 @@ impl Reader {
     }
 }
 
-/// The oldest of targets' health or resources' names, of which there may be many, or else the oldest of all: whoever answers requests for endpoints
-/// can begin later than those.
+/// The oldest of targets' health, resources' names or threads' failures, of which there may be many, or else the oldest
+/// of all: a program that answers requests for endpoints can begin later than those.
 fn forget_one(newest: &mut VecDeque<Event>) {
     let is_one_of_many = |event: &Event| {
         matches!(
             event.what,
-            Happening::TargetHealth(_) | Happening::ResourceName(_)
+            Happening::TargetHealth(_) | Happening::ResourceName(_) | Happening::ThreadReplaced(_)
         )
     };
     let oldest = newest.iter().position(is_one_of_many).unwrap_or(0);

@@ -130,22 +130,24 @@ fn job(link: &Link, shape: Shape) -> Result<Job> {
     })
 }
 
+/// Several at once, or fewer where no more threads can be had.
 fn run_all(jobs: VecDeque<Job>) -> Vec<Done> {
-    let threads = jobs.len().min(THREADS);
+    let others = jobs.len().min(THREADS).saturating_sub(1);
     let jobs = Mutex::new(jobs);
     let done = Mutex::new(Vec::new());
-    thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                loop {
-                    // Not `while let`: its lock would be held while the job runs.
-                    let next = jobs.lock().pop_front();
-                    let Some(job) = next else { break };
-                    let result = run(job);
-                    done.lock().push(result);
-                }
-            });
+    let work = || {
+        loop {
+            // Not `while let`: its lock would be held while the job runs.
+            let next = jobs.lock().pop_front();
+            let Some(job) = next else { break };
+            let result = run(job);
+            done.lock().push(result);
         }
+    };
+    thread::scope(|scope| {
+        let mut others = (0..others).map(|_| thread::Builder::new().spawn_scoped(scope, work));
+        while others.next().is_some_and(|started| started.is_ok()) {}
+        work();
     });
     done.into_inner()
 }

@@ -1,13 +1,13 @@
 //! What runs, and the one way to change it.
 //!
 //! Invariants: readers see one [`Fabric`] as a whole; changes come one after the other; only [`Machine::commit`] replaces what
-//! runs, and if that fails nothing has changed.
+//! runs, and if that fails nothing has changed. If a change panics, what stood before it is made to stand again.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::sync::mpsc::UnboundedSender;
@@ -25,10 +25,10 @@ use super::resolv_conf;
 use super::stacks::Wanted;
 use super::tell::tell;
 use super::user_data::{self, Ended, UserData};
-use super::view::{self, Happening};
+use super::view::{self, ChangeFailure, Happening, ThreadReplacement};
 use crate::control::{ControlState, Instance, compile};
 use crate::dataplane::{Dataplane, EniIdx, Event};
-use crate::io::{Clock, IoEvent, Namespace, Workers};
+use crate::io::{Clock, IoEvent, Namespace, Workers, caught};
 use crate::template::{Output, Stack, Stacks};
 
 /// The running topology, for everybody who asks or wants another.
@@ -143,27 +143,60 @@ impl Live {
     ) -> Result<T, Refusal> {
         let mut running = self.running.lock();
         let before = self.fabric();
-        let (answer, next) = decide(&running, &before)?;
-        if let Some(mut next) = next {
-            let machine = running.machine.as_mut().ok_or(Refusal::Stopping)?;
-            let deadline = next.stacks.state.advance(since_epoch());
-            let happened = next.stacks.state.take_events();
-            let names = next.stacks.state.take_private_dns_events();
-            let after = machine
-                .commit(&self.fabric, next.stacks, next.wanted.is_some())
-                .map_err(Refusal::Failed)?;
-            self.names.forget_vpcs_but_of(&after.state);
-            if let Some(wanted) = next.wanted {
-                running.wanted = wanted;
+        let changed = caught(|| {
+            let (answer, next) = decide(&running, &before)?;
+            if let Some(next) = next {
+                self.make(&mut running, &before, next)?;
             }
-            self.deadline.send_replace(deadline);
-            let told = happened.iter();
-            let told = told.map(|event| events::describe(event, &before.state, &after.state));
-            let names = names.iter();
-            let names = names.filter_map(|event| events::private_dns_name(event, &after.state));
-            self.events.tell(told.chain(names));
+            Ok(answer)
+        });
+        changed.unwrap_or_else(|panic| Err(self.restore(&mut running, &before, panic)))
+    }
+
+    /// Makes `next` of what stood `before`, or changes nothing.
+    fn make(&self, running: &mut Running, before: &Fabric, mut next: Next) -> Result<(), Refusal> {
+        let machine = running.machine.as_mut().ok_or(Refusal::Stopping)?;
+        let deadline = next.stacks.state.advance(since_epoch());
+        let happened = next.stacks.state.take_events();
+        let names = next.stacks.state.take_private_dns_events();
+        let after = machine
+            .commit(&self.fabric, next.stacks, next.wanted.is_some())
+            .map_err(Refusal::Failed)?;
+        self.names.forget_vpcs_but_of(&after.state);
+        let happened = happened.iter();
+        let happened = happened.map(|event| events::describe(event, &before.state, &after.state));
+        let names = names.iter();
+        let names = names.filter_map(|event| events::private_dns_name(event, &after.state));
+        let happened: Vec<_> = happened.chain(names).collect();
+        // From here on nothing can fail.
+        if let Some(wanted) = next.wanted {
+            running.wanted = wanted;
         }
-        Ok(answer)
+        self.deadline.send_replace(deadline);
+        self.events.tell(happened);
+        Ok(())
+    }
+
+    /// After a change that panicked, wherever that was: what stood `before` stands again.
+    fn restore(&self, running: &mut Running, before: &Arc<Fabric>, panic: String) -> Refusal {
+        let machine = running.machine.as_mut();
+        let restored = caught(|| machine.map_or(Ok(()), |it| it.restore(&self.fabric, before)));
+        let failed = match restored {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(format!("{error:#}")),
+            Err(panic) => Some(panic),
+        };
+        if let Some(failed) = failed {
+            tell(format_args!(
+                "warning: after a change that failed not all could be made as it was: {failed}"
+            ));
+        }
+        let reason = format!("an error in privlink: {panic}");
+        let event = ChangeFailure {
+            reason: reason.clone(),
+        };
+        self.events.tell([Happening::ChangeFailed(event)]);
+        Refusal::Failed(anyhow!(reason))
     }
 
     /// Something happened underneath.
@@ -179,6 +212,12 @@ impl Live {
             }
             IoEvent::Core(Event::PortsRunShort(usage)) => {
                 Some(Happening::PortsRunShort(fabric.ports_run_short(usage)))
+            }
+            IoEvent::ThreadFailed { thread, reason } => {
+                Some(Happening::ThreadReplaced(ThreadReplacement {
+                    thread: thread.clone(),
+                    reason: reason.clone(),
+                }))
             }
             _ => None,
         };
@@ -221,6 +260,7 @@ impl Machine {
     ) -> Result<Arc<Fabric>> {
         let running = fabric.load_full();
         let links = Links::between(&running, &next.state, repair)?;
+        let config = compile(&next.state);
         let tuns = self.open(&links)?;
 
         let scripts = scripts(&running.state, &next);
@@ -233,7 +273,7 @@ impl Machine {
         next.notes.extend(troubles);
         next.notes.extend(self.notes.iter().cloned());
         let next = Arc::new(next);
-        next.dataplane.apply(compile(&next.state));
+        next.dataplane.apply(config);
         fabric.store(Arc::clone(&next));
         for (eni, tun) in tuns {
             self.workers.add(eni, tun);
@@ -244,7 +284,38 @@ impl Machine {
             let made = &self.made;
             user_data::start_all(&scripts, made.dir(), made.cgroup(), &self.ended);
         }
+        let (stacks, instances) = (next.stacks.len(), next.state.instances().count());
+        tracing::info!(stacks, instances, "changed");
         Ok(next)
+    }
+
+    /// Makes what stood `before` stand again, whatever part of a change has been made.
+    fn restore(&mut self, fabric: &ArcSwap<Fabric>, before: &Arc<Fabric>) -> Result<()> {
+        fabric.store(Arc::clone(before));
+        before.dataplane.apply(compile(&before.state));
+        let wanted = links::of(&before.state)?;
+        let standing = self.workers.interfaces();
+        let is_wanted = |eni: &EniIdx| wanted.iter().any(|link| link.eni == *eni);
+        for eni in standing.iter().filter(|eni| !is_wanted(eni)) {
+            self.workers.remove(*eni);
+        }
+        let surplus = self.made.namespaces();
+        let is_empty = |name: &&String| wanted.iter().all(|link| link.namespace != **name);
+        for namespace in surplus.iter().filter(is_empty) {
+            self.end_of_instance(namespace)?;
+        }
+        let trouble = before.trouble.lock();
+        let is_missing =
+            |link: &&Link| !standing.contains(&link.eni) && !trouble.contains_key(&link.eni);
+        let missing: Vec<_> = wanted.iter().filter(is_missing).cloned().collect();
+        drop(trouble);
+        for (eni, tun) in links::open(&missing, self.shape, &mut self.made)? {
+            self.workers.add(eni, tun);
+        }
+        self.workers.wake();
+        let confs = resolv_conf::of(&before.state);
+        self.made.keep_resolv_confs(&confs);
+        Ok(())
     }
 
     fn open(&mut self, links: &Links) -> Result<links::Opened> {

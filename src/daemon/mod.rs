@@ -20,6 +20,7 @@ mod resolv_conf;
 mod resolve;
 mod run;
 mod signals;
+mod spool;
 mod stacks;
 mod state_dir;
 mod stop;
@@ -47,6 +48,7 @@ pub use names::upstream::{Servers, parse_server};
 pub use run::run;
 pub use state_dir::StateDir;
 pub use stop::{Stopped, stop};
+pub use tell::{Stderr, finish as finish_stderr, print as print_stderr};
 
 /// What to run, and how.
 #[derive(Clone, Debug, Serialize, Deserialize)]

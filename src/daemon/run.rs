@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Error, Result, anyhow};
 use tokio::net::UnixListener;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::sync::{oneshot, watch};
@@ -21,25 +21,36 @@ use super::refusal::Refusal;
 use super::signals::{Signals, Wish};
 use super::stacks::Wanted;
 use super::user_data::{self, Ended};
-use super::{Spec, api, view};
+use super::{Spec, api, tell, view};
 use crate::control::ControlState;
 use crate::dataplane::{Dataplane, Event, Settings};
-use crate::io::{Clock, IoEvent, Offload, WorkerOptions, Workers};
+use crate::io::{Clock, IoEvent, Offload, WorkerOptions, Workers, caught};
 
 /// How many flows may live at once; each takes less than 300 bytes, when it comes. A single interface gets half of them at most:
 /// a million, fewer than the 1,032,192 ports that a gateway's interface of 16 addresses has towards one target.
 const MAX_FLOWS: usize = 2_000_000;
 
+/// Longer than any daemon runs.
+const FOR_EVER: Duration = Duration::from_secs(u32::MAX as u64);
+
 /// How long answers may take that are under way when the daemon ends.
 const FAREWELL: Duration = Duration::from_millis(500);
 
-/// Runs `spec` until a signal ends it. `ready` is called once, when packets can flow.
-pub fn run(spec: Spec, ready: impl FnOnce(&view::Topology) -> Result<()>) -> Result<()> {
+/// Prints what stands, when packets can flow; on a thread of its own, as its output may not be read.
+pub type Ready = Box<dyn FnOnce(&view::Topology) -> Result<()> + Send>;
+
+/// Runs `spec` until a signal ends it. `ready` is called once, when packets can flow; if it fails, so does the start.
+pub fn run(spec: Spec, ready: Ready) -> Result<()> {
     let started = Instant::now();
+    tell::start()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build()?;
+        // Once there is one thread for changes, another that cannot be had is no panic but a wait.
+        .thread_keep_alive(FOR_EVER)
+        .build()
+        .context("cannot start the runtime")?;
     runtime.block_on(async {
+        caught(|| tokio::task::spawn_blocking(|| ())).map_err(Error::msg)?;
         // Before anything is made: a signal that comes meanwhile is seen afterwards.
         let mut signals = Signals::install()?;
         let mut made = Made::claim(&spec.state_dir, spec.state_dir_created)?;
@@ -49,11 +60,7 @@ pub fn run(spec: Spec, ready: impl FnOnce(&view::Topology) -> Result<()>) -> Res
             Ok(prepared) => {
                 let (daemon, first) = prepared.daemon(&spec, made, started);
                 let live = Arc::clone(&daemon.live);
-                let ready = |topology: &_| {
-                    is_ready = true;
-                    ready(topology)
-                };
-                let outcome = daemon.run(first, &mut signals, ready).await;
+                let outcome = daemon.run(first, &mut signals, ready, &mut is_ready).await;
                 (live.end(), outcome)
             }
         };
@@ -160,7 +167,8 @@ impl Daemon {
         mut self,
         first: Next,
         signals: &mut Signals,
-        ready: impl FnOnce(&view::Topology) -> Result<()>,
+        ready: Ready,
+        is_ready: &mut bool,
     ) -> Result<()> {
         let began = self.live.change(|_, _| Ok(((), Some(first))));
         began.map_err(|refusal| match refusal {
@@ -168,11 +176,12 @@ impl Daemon {
             other => anyhow!("{}", other.view()),
         })?;
         tracing::info!("ready");
-        ready(&self.live.fabric().topology())?;
+        *is_ready = true;
+        let mut printed = print(ready, self.live.fabric().topology())?;
         if let Some(sockets) = self.public_dns.take() {
             tokio::spawn(sockets.serve(Arc::clone(&self.live.names)));
         }
-        tokio::spawn(names::verify(Arc::clone(&self.live)));
+        tokio::spawn(names::verify_always(Arc::clone(&self.live)));
         let router = api::router(Arc::clone(&self.live));
         let (end, ended) = oneshot::channel::<()>();
         let server = axum::serve(self.listener, router).with_graceful_shutdown(async {
@@ -196,13 +205,23 @@ impl Daemon {
                         tokio::task::spawn_blocking(move || live.reload());
                     }
                 },
+                outcome = &mut printed, if !printed.is_terminated() => {
+                    outcome??;
+                    if let Some(log) = &mut self.query_log {
+                        log.begin()?;
+                    }
+                }
                 () = due(&mut deadline) => {
-                    if tokio::task::spawn_blocking(move || live.tick()).await?.is_err() {
+                    let tick = tokio::task::spawn_blocking(move || live.tick()).await;
+                    if !matches!(tick, Ok(Ok(()))) {
                         // It will not go better at once.
                         self.live.deadline.send_replace(None);
                     }
                 }
-                Some(event) = self.happened.recv() => hear(&live, &mut self.query_log, event),
+                Some(event) = self.happened.recv() => {
+                    // The panic has been reported, and what has happened happens no less.
+                    let _ = caught(|| hear(&live, self.query_log.as_ref(), event));
+                }
                 Some(ended) = self.scripts_ended.recv() => user_data::report(&ended),
                 result = &mut server => return Err(anyhow!("the control socket ended: {result:?}")),
             }
@@ -211,7 +230,7 @@ impl Daemon {
 }
 
 /// The data plane asks for something, or something has happened underneath.
-fn hear(live: &Live, query_log: &mut Option<QueryLog>, event: IoEvent) {
+fn hear(live: &Live, query_log: Option<&QueryLog>, event: IoEvent) {
     match event {
         IoEvent::Core(Event::Query(query)) => {
             if let Some(log) = query_log {
@@ -226,6 +245,16 @@ fn hear(live: &Live, query_log: &mut Option<QueryLog>, event: IoEvent) {
         }) => live.names.ask(id, view, asker, ask),
         event => live.notice(&event),
     }
+}
+
+/// Has what stands printed; the outcome.
+fn print(ready: Ready, topology: view::Topology) -> Result<oneshot::Receiver<Result<()>>> {
+    let (done, printed) = oneshot::channel();
+    std::thread::Builder::new()
+        .name("ready".to_owned())
+        .spawn(move || done.send(ready(&topology)))
+        .context("cannot start a thread to print what stands")?;
+    Ok(printed)
 }
 
 /// Returns when the deadline, or another that has come in its place, is past.

@@ -3,23 +3,30 @@
 //! Invariant: a script's failure is reported and never fatal. Only `#!` scripts are run; cloud-config, MIME archives and
 //! boothooks are named and left alone. Source: EC2 User Guide, "Run commands when you launch an EC2 instance".
 
+mod output;
+
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{self, PipeReader, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::thread;
 
 use anyhow::{Context, Result, bail};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::state_dir::StateDir;
-use super::tell::tell;
+use super::tell::{print, tell};
+use output::Output;
 
 /// Lines of a failed script's output that are shown.
 const TAIL: usize = 5;
 /// How much of it is looked at, in bytes.
-const TAIL_BYTES: u64 = 4096;
+const TAIL_BYTES: usize = 4096;
+/// For the threads that follow scripts, of which there may be thousands.
+const STACK: usize = 256 << 10;
 
 /// An instance's script.
 #[derive(Clone, Debug)]
@@ -41,6 +48,15 @@ pub struct Ended {
     pub result: Result<ExitStatus>,
     /// Where its output went.
     pub log: PathBuf,
+    /// The last lines of it, and why it could not be kept.
+    pub said: Vec<String>,
+}
+
+/// A script that runs.
+struct Running {
+    script: Child,
+    pipe: PipeReader,
+    output: Output,
 }
 
 /// The program that a script's first line names, with its one argument as Linux cuts it.
@@ -50,7 +66,7 @@ struct Interpreter<'a> {
     argument: Option<&'a str>,
 }
 
-/// Starts every script; each tells `ended` when it has ended.
+/// Starts every script; `ended` receives each that has ended.
 pub fn start_all(
     scripts: &[UserData],
     dir: &StateDir,
@@ -58,21 +74,68 @@ pub fn start_all(
     ended: &UnboundedSender<Ended>,
 ) {
     for user_data in scripts {
-        let name = user_data.name.clone();
-        let log = dir.user_data_log(&name);
-        let ended = ended.clone();
-        let started = start(user_data, dir, cgroup);
-        std::thread::spawn(move || {
-            let result = started.and_then(|mut child| Ok(child.wait()?));
-            // Nobody listens any more once the daemon is on its way out.
-            let _ = ended.send(Ended { name, result, log });
-        });
+        if let Err(error) = start_one(user_data, dir, cgroup, ended) {
+            // It fails only once the daemon is on its way out.
+            let _ = ended.send(Ended {
+                name: user_data.name.clone(),
+                result: Err(error),
+                log: dir.user_data_log(&user_data.name),
+                said: Vec::new(),
+            });
+        }
     }
+}
+
+fn start_one(
+    user_data: &UserData,
+    dir: &StateDir,
+    cgroup: Result<&Path, &str>,
+    ended: &UnboundedSender<Ended>,
+) -> Result<()> {
+    let (name, log) = (user_data.name.clone(), dir.user_data_log(&user_data.name));
+    let ended = ended.clone();
+    let report = move |status: io::Result<ExitStatus>, output: &Output| {
+        let failure = output.failure();
+        let failure = failure.map(|error| format!("(its output could not be kept: {error})"));
+        let said = output.last_lines(TAIL, TAIL_BYTES);
+        let result = status.context("its end was not seen");
+        let said = said.into_iter().chain(failure).collect();
+        let _ = ended.send(Ended {
+            name,
+            result,
+            log,
+            said,
+        });
+    };
+    let (running, follow) = mpsc::channel::<Running>();
+    // Before the script: without it nothing would take what that prints.
+    thread::Builder::new()
+        .name("user-data".to_owned())
+        .stack_size(STACK)
+        .spawn(move || {
+            if let Ok(Running {
+                script,
+                pipe,
+                output,
+            }) = follow.recv()
+            {
+                output.follow(pipe, script, report);
+            }
+        })
+        .context("cannot start a thread for it")?;
+    // The thread waits for nothing else.
+    let _ = running.send(start(user_data, dir, cgroup)?);
+    Ok(())
 }
 
 /// Says how a script ended.
 pub fn report(ended: &Ended) {
-    let Ended { name, result, log } = ended;
+    let Ended {
+        name,
+        result,
+        log,
+        said,
+    } = ended;
     match result {
         Ok(status) if status.success() => tell(format_args!("UserData of {name} has run")),
         Ok(status) => {
@@ -80,10 +143,8 @@ pub fn report(ended: &Ended) {
             tell(format_args!(
                 "warning: UserData of {name} failed ({status}); the end of {path}:"
             ));
-            eprint!(
-                "{}",
-                end_of(log).unwrap_or_else(|error| format!("    {error}\n"))
-            );
+            said.iter()
+                .for_each(|line| print(format_args!("    {line}\n")));
         }
         Err(error) => tell(format_args!(
             "warning: UserData of {name} was not run: {error:#}"
@@ -91,36 +152,21 @@ pub fn report(ended: &Ended) {
     }
 }
 
-/// The log is removed with the topology; its end is what a person asks for.
-fn end_of(log: &Path) -> std::io::Result<String> {
-    let mut file = File::open(log)?;
-    let length = file.metadata()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES)))?;
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
-    Ok(last_lines(&String::from_utf8_lossy(&bytes)))
-}
-
-fn last_lines(text: &str) -> String {
-    let lines: Vec<_> = text.lines().collect();
-    let from = lines.len().saturating_sub(TAIL);
-    lines[from..]
-        .iter()
-        .map(|line| format!("    {line}\n"))
-        .collect()
-}
-
-fn start(user_data: &UserData, dir: &StateDir, cgroup: Result<&Path, &str>) -> Result<Child> {
+fn start(user_data: &UserData, dir: &StateDir, cgroup: Result<&Path, &str>) -> Result<Running> {
     let cgroup = match cgroup {
         Ok(cgroup) => cgroup,
         Err(reason) => bail!("it could not be ended with the topology: {reason}"),
     };
     let Interpreter { program, argument } = interpreter(&user_data.script)?;
     let script = write_script(user_data, dir)?;
-    let output = open_new(&dir.user_data_log(&user_data.name), 0o600)?;
+    let output = Output::new(open_new(&dir.user_data_log(&user_data.name), 0o600)?);
+    let (pipe, printed) = io::pipe().context("cannot make a pipe for its output")?;
+    let errors = printed
+        .try_clone()
+        .context("cannot make a pipe for its output")?;
     // Through `privlink enter`, which moves itself before it becomes the script: nothing can be forked before.
     // The interpreter is named because /run, where the script lies, is often mounted noexec.
-    Command::new(super::executable())
+    let script = Command::new(super::executable())
         .arg("enter")
         .args(["--namespace", &user_data.namespace])
         .arg("--cgroup")
@@ -137,17 +183,24 @@ fn start(user_data: &UserData, dir: &StateDir, cgroup: Result<&Path, &str>) -> R
         .env("HOME", "/root")
         .env("USER", "root")
         .stdin(Stdio::null())
-        .stdout(output.try_clone()?)
-        .stderr(output)
+        .stdout(printed)
+        .stderr(errors)
         // Not in the terminal's foreground group: Ctrl-C is for the daemon.
         .process_group(0)
         .spawn()
-        .context("cannot start it")
+        .context("cannot start it")?;
+    Ok(Running {
+        script,
+        pipe,
+        output,
+    })
 }
 
 fn write_script(user_data: &UserData, dir: &StateDir) -> Result<PathBuf> {
     let path = dir.user_data_script(&user_data.name);
-    open_new(&path, 0o700)?.write_all(&user_data.script)?;
+    open_new(&path, 0o700)?
+        .write_all(&user_data.script)
+        .with_context(|| format!("cannot write {}", path.display()))?;
     Ok(path)
 }
 
@@ -213,15 +266,6 @@ mod tests {
                 "{script}"
             );
         }
-    }
-
-    #[test]
-    fn the_end_of_a_log_is_five_lines() {
-        assert_eq!(
-            last_lines("1\n2\n3\n4\n5\n6\n7\n"),
-            "    3\n    4\n    5\n    6\n    7\n"
-        );
-        assert_eq!(last_lines(""), "");
     }
 
     #[test]

@@ -29,10 +29,10 @@ pub enum IoEvent {
     },
     /// The data plane has something to tell.
     Core(Event),
-    /// A worker thread ended. The TUNs that it read are silent.
-    WorkerFailed {
-        /// Which.
-        worker: usize,
+    /// A thread has failed. Its work begins anew within a second; a worker reads its TUNs again.
+    ThreadFailed {
+        /// Its name: `worker-0`, `netns-watch`.
+        thread: String,
         /// Why.
         reason: String,
     },

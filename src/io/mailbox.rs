@@ -4,9 +4,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use rustix::event::{EventfdFlags, eventfd};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
 use super::error::Error;
 use super::tun::Tun;
@@ -29,17 +30,18 @@ pub(super) enum Message {
     },
     /// Look at the newest snapshot and its deadlines.
     Wake,
-    /// End.
-    Stop,
 }
 
-/// The messages for one worker.
+/// The messages for one worker. They are only kept while it is open: a worker that has failed has no use for them, as the
+/// one in its place begins with what the [`Roster`](super::roster::Roster) says.
 #[derive(Debug)]
 pub(super) struct Mailbox {
     /// Is there a message? Read once per round, so that a busy worker takes no lock.
     waiting: AtomicBool,
-    /// `None` once the worker has ended.
+    /// `None` while there is no worker.
     messages: Mutex<Option<Vec<Message>>>,
+    /// Is the worker to end, and no other to come?
+    stopping: AtomicBool,
     bell: OwnedFd,
 }
 
@@ -53,7 +55,8 @@ impl Mailbox {
         })?;
         Ok(Self {
             waiting: AtomicBool::new(false),
-            messages: Mutex::new(Some(Vec::new())),
+            messages: Mutex::new(None),
+            stopping: AtomicBool::new(false),
             bell,
         })
     }
@@ -65,23 +68,54 @@ impl Mailbox {
             None => return false,
         }
         self.waiting.store(true, Ordering::Release);
-        // It fails only when the counter is full: then the bell is ringing already.
-        let _ = rustix::io::write(&self.bell, &1u64.to_ne_bytes());
+        self.ring();
         true
     }
 
-    /// Every message so far, oldest first.
-    #[inline]
-    pub(super) fn take(&self) -> Vec<Message> {
-        match self.waiting.load(Ordering::Relaxed) {
-            false => Vec::new(),
-            true => self.take_waiting(),
-        }
+    /// Has the worker end, and no other come in its place.
+    pub(super) fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        self.waiting.store(true, Ordering::Release);
+        self.ring();
     }
 
-    /// The worker has ended: nobody waits for it any more.
+    /// Is it to end? Asked when messages were [taken](Mailbox::take).
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    /// A worker begins: messages are kept for it.
+    pub(super) fn open(&self) {
+        *self.messages.lock() = Some(Vec::new());
+    }
+
+    /// Is there a message, or is it to [end](Mailbox::is_stopping)?
+    #[inline]
+    pub(super) fn is_waiting(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// The worker has ended or failed: what waited for it need not wait.
     pub(super) fn close(&self) {
         *self.messages.lock() = None;
+    }
+
+    /// Without a worker: waits for so long; `false`: there is to be none.
+    pub(super) fn pause(&self, duration: Duration) -> bool {
+        let deadline = Instant::now() + duration;
+        while !self.is_stopping() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let timeout = Timespec {
+                tv_sec: left.as_secs() as i64,
+                tv_nsec: i64::from(left.subsec_nanos()),
+            };
+            let mut fds = [PollFd::new(&self.bell, PollFlags::IN)];
+            if left.is_zero() || matches!(poll(&mut fds, Some(&timeout)), Ok(0)) {
+                return true;
+            }
+            self.silence();
+        }
+        false
     }
 
     /// Stops the bell, once epoll has heard it. The messages' flag stays.
@@ -90,8 +124,14 @@ impl Mailbox {
         let _ = rustix::io::read(&self.bell, &mut [0; 8]);
     }
 
+    fn ring(&self) {
+        // It fails only when the counter is full: then the bell is ringing already.
+        let _ = rustix::io::write(&self.bell, &1u64.to_ne_bytes());
+    }
+
+    /// Every message so far, oldest first.
     #[cold]
-    fn take_waiting(&self) -> Vec<Message> {
+    pub(super) fn take(&self) -> Vec<Message> {
         // The flag before the messages: what is posted meanwhile raises it again.
         self.waiting.swap(false, Ordering::AcqRel);
         self.messages

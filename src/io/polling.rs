@@ -70,6 +70,15 @@ impl Pollers {
     fn release(&self, cpu: usize) {
         self.of(cpu).store(NOBODY, Relaxed);
     }
+
+    /// A worker has failed: it polls nowhere.
+    pub(super) fn forget(&self, worker: usize) {
+        let Self(pollers) = self;
+        for poller in pollers {
+            // It fails where it is another's, or none's.
+            let _ = poller.compare_exchange(worker, NOBODY, Relaxed, Relaxed);
+        }
+    }
 }
 
 /// A worker's polling.
@@ -220,6 +229,13 @@ impl Polling {
     }
 }
 
+impl Drop for Polling {
+    /// The thread is as it was before, for the next worker on it.
+    fn drop(&mut self) {
+        self.be_batch(false);
+    }
+}
+
 /// Has the scheduler take the calling thread to any other of the CPUs that it may run on.
 fn leave(cpu: usize) {
     // Without the right to do so the thread stays, which is no more than it would have done.
@@ -335,6 +351,14 @@ mod tests {
         assert!(pollers.claim(0, 1));
         pollers.release(1);
         assert!(pollers.claim(1, 1));
+    }
+
+    #[test]
+    fn a_worker_that_has_failed_polls_nowhere() {
+        let pollers = Pollers::default();
+        assert!(pollers.claim(1, 7) && pollers.claim(2, 8));
+        pollers.forget(7);
+        assert!(pollers.claim(1, 9) && !pollers.claim(2, 9));
     }
 
     #[test]

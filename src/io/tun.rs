@@ -59,6 +59,9 @@ pub struct Tun {
     namespace: String,
     namespace_id: NamespaceId,
     offload: Offload,
+    /// How many of the next reads panic.
+    #[cfg(test)]
+    pub(super) faults: std::sync::atomic::AtomicU32,
 }
 
 impl Tun {
@@ -79,6 +82,8 @@ impl Tun {
             namespace: namespace.name().to_owned(),
             namespace_id: namespace.id(),
             offload: spec.offload,
+            #[cfg(test)]
+            faults: Default::default(),
         })
     }
 
@@ -90,7 +95,18 @@ impl Tun {
             namespace: "none".to_owned(),
             namespace_id: NamespaceId { dev: 0, ino: 0 },
             offload,
+            faults: Default::default(),
         }
+    }
+
+    #[cfg(test)]
+    fn fail_on_demand(&self) {
+        use std::sync::atomic::Ordering::Relaxed;
+        let fewer = |faults: u32| faults.checked_sub(1);
+        assert!(
+            self.faults.fetch_update(Relaxed, Relaxed, fewer).is_err(),
+            "a fault"
+        );
     }
 
     /// The name of the namespace that it was made in.
@@ -112,6 +128,8 @@ impl Tun {
     /// the header. `Errno::AGAIN`: none waits.
     #[inline]
     pub fn read(&self, buffer: &mut [u8]) -> Result<usize, Errno> {
+        #[cfg(test)]
+        self.fail_on_demand();
         match self.offload {
             Offload::On => rustix::io::read(&self.fd, buffer),
             Offload::Off => {

@@ -5,6 +5,7 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
@@ -87,6 +88,12 @@ impl Watch {
         self.ring();
     }
 
+    /// Waits for so long before [`Watch::run`] begins anew; `false`: it is to end.
+    pub(super) fn pause(&self, duration: Duration) -> bool {
+        std::thread::sleep(duration);
+        !self.stopping.load(Ordering::Acquire)
+    }
+
     /// The thread: sleeps until a name in /run/netns changes.
     pub(super) fn run(&self, shared: &Shared) {
         while !self.stopping.load(Ordering::Acquire) {
@@ -113,14 +120,11 @@ impl Watch {
 
     fn take_lost(&self) -> Vec<Watched> {
         let mut watched = self.watched.lock();
-        let (kept, lost) = std::mem::take(&mut *watched)
-            .into_iter()
-            // A look that fails says nothing about the namespace.
-            .partition(|entry| {
-                netns::identify(&entry.namespace).map_or(true, |found| found == Some(entry.id))
-            });
-        *watched = kept;
-        lost
+        // A look that fails says nothing about the namespace.
+        let is_lost = |entry: &mut Watched| {
+            netns::identify(&entry.namespace).is_ok_and(|found| found != Some(entry.id))
+        };
+        watched.extract_if(.., is_lost).collect()
     }
 
     fn ring(&self) {

@@ -6,8 +6,9 @@
 //! Invariants: a TUN is read by one worker, so that
 //! packets keep their order; a worker that sleeps holds nothing of the core's.
 
-use std::sync::Arc;
+use std::sync::{Arc, Once, mpsc};
 
+use parking_lot::Mutex;
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::fd::OwnedFd;
@@ -15,12 +16,14 @@ use rustix::io::Errno;
 use tokio::sync::mpsc::UnboundedSender;
 use zerocopy::FromBytes;
 
+use super::aio::Aio;
 use super::clock::Clock;
 use super::error::Error;
 use super::event::IoEvent;
 use super::mailbox::{Mailbox, Message};
-use super::outlet::{Failure, Outlet, Unwritten};
+use super::outlet::{Failure, Kernel, Outlet, Unwritten};
 use super::polling::{Pollers, Polling};
+use super::roster::Roster;
 use super::tun::Tun;
 use crate::dataplane::config::Interface;
 use crate::dataplane::{Dataplane, EniIdx, Instant, Table, Verdict, Worker};
@@ -39,22 +42,71 @@ const MAILBOX: u64 = u64::MAX;
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) mailboxes: Vec<Mailbox>,
+    /// Its lock is held while messages about it are posted, so that no worker begins in between.
+    pub(super) roster: Mutex<Roster>,
     pub(super) pollers: Pollers,
     pub(super) events: UnboundedSender<IoEvent>,
 }
 
 impl Shared {
+    /// Has every worker write to an interface's TUN, and one of them read it.
+    pub(super) fn add(&self, eni: EniIdx, tun: Arc<Tun>) {
+        let mut roster = self.roster.lock();
+        let reader = roster.add(eni, tun.clone());
+        for (id, mailbox) in self.mailboxes.iter().enumerate() {
+            mailbox.post(Message::Add {
+                eni,
+                tun: tun.clone(),
+                reads: id == reader,
+            });
+        }
+    }
+
+    /// Has every worker let go of an interface's TUN.
+    pub(super) fn remove(&self, eni: EniIdx, passed: Option<mpsc::Sender<()>>) {
+        let mut roster = self.roster.lock();
+        roster.remove(eni);
+        for mailbox in &self.mailboxes {
+            mailbox.post(Message::Remove {
+                eni,
+                _passed: passed.clone(),
+            });
+        }
+    }
+
     pub(super) fn report(&self, event: IoEvent) {
         // Nobody listens any more once the daemon is on its way out.
         let _ = self.events.send(event);
     }
 }
 
-/// A thread's own state.
-pub(super) struct Thread {
+/// Where a worker's thread sits: what stays when it fails and another takes its place.
+pub(super) struct Seat {
+    pub(super) id: usize,
+    pub(super) dataplane: Arc<Dataplane>,
+    pub(super) clock: Clock,
+    pub(super) shared: Arc<Shared>,
+    pub(super) kernel: Arc<Kernel>,
+}
+
+impl Seat {
+    pub(super) fn mailbox(&self) -> &Mailbox {
+        &self.shared.mailboxes[self.id]
+    }
+
+    /// The worker has ended, as it should or not: nothing waits for it, and nothing is held for it.
+    pub(super) fn leave(&self, worker: &mut Worker) {
+        self.dataplane.park(worker);
+        self.shared.pollers.forget(self.id);
+        self.mailbox().close();
+    }
+}
+
+/// A thread's own state. The core's part is only lent to it: its randomness goes on where it was.
+pub(super) struct Thread<'a> {
     id: usize,
     dataplane: Arc<Dataplane>,
-    worker: Worker,
+    worker: &'a mut Worker,
     clock: Clock,
     shared: Arc<Shared>,
     epoll: OwnedFd,
@@ -81,51 +133,63 @@ struct Turn {
     more: bool,
 }
 
-impl Thread {
-    pub(super) fn new(
-        id: usize,
-        dataplane: Arc<Dataplane>,
-        clock: Clock,
-        shared: Arc<Shared>,
-        outlet: Outlet,
-    ) -> Result<Self, Error> {
+impl<'a> Thread<'a> {
+    /// Begins with the TUNs that there are.
+    pub(super) fn new(seat: &Seat, worker: &'a mut Worker) -> Result<Self, Error> {
         let failed = |errno: Errno| Error::Thread {
             doing: "set up epoll",
             source: errno.into(),
         };
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(failed)?;
         let data = epoll::EventData::new_u64(MAILBOX);
-        let bell = &shared.mailboxes[id];
-        epoll::add(&epoll, bell, data, epoll::EventFlags::IN).map_err(failed)?;
-        Ok(Self {
-            id,
-            worker: dataplane.worker(id),
-            dataplane,
-            clock,
-            shared,
+        epoll::add(&epoll, seat.mailbox(), data, epoll::EventFlags::IN).map_err(failed)?;
+        let mut thread = Self {
+            id: seat.id,
+            worker,
+            dataplane: seat.dataplane.clone(),
+            clock: seat.clock,
+            shared: seat.shared.clone(),
             epoll,
             readers: Table::new(),
             reader_count: 0,
             busy: Vec::new(),
-            polling: Polling::new(id),
-            outlet,
-        })
+            polling: Polling::new(seat.id),
+            outlet: Outlet::new(seat.kernel.clone(), aio()),
+        };
+        let roster = seat.shared.roster.lock();
+        seat.mailbox().open();
+        let entries: Vec<_> = roster
+            .entries()
+            .map(|(eni, it)| (eni, it.clone()))
+            .collect();
+        drop(roster);
+        for (eni, entry) in entries {
+            thread.change(Message::Add {
+                eni,
+                tun: entry.tun,
+                reads: entry.reader == seat.id,
+            })?;
+        }
+        Ok(thread)
     }
 
     /// Carries packets until it is told to stop.
-    pub(super) fn run(mut self) -> Result<(), Error> {
+    pub(super) fn run(&mut self) -> Result<(), Error> {
         self.polling.start();
         let mut woken = Vec::with_capacity(64);
         let mut round = 0u32;
         loop {
             round = round.wrapping_add(1);
-            for message in self.mailbox().take() {
-                match message {
-                    Message::Stop => return Ok(()),
-                    message => self.change(message)?,
+            if self.mailbox().is_waiting() {
+                let messages = self.mailbox().take();
+                if self.mailbox().is_stopping() {
+                    return Ok(());
+                }
+                for message in messages {
+                    self.change(message)?;
                 }
             }
-            self.dataplane.resume(&mut self.worker);
+            self.dataplane.resume(self.worker);
             let now = self.clock.now();
             let packets = self.read_busy(now);
             self.run_timers(now);
@@ -162,7 +226,7 @@ impl Thread {
                 self.stop_reading(eni);
                 self.outlet.remove(eni);
             }
-            Message::Wake | Message::Stop => {}
+            Message::Wake => {}
         }
         Ok(())
     }
@@ -194,7 +258,7 @@ impl Thread {
     fn sleep(&mut self, woken: &mut Vec<epoll::Event>) -> Result<(), Error> {
         self.polling.stop(&self.shared.pollers);
         let deadline = self.until_deadline();
-        self.dataplane.park(&mut self.worker);
+        self.dataplane.park(self.worker);
         self.wait(woken, deadline)?;
         self.polling.woke(self.clock.now());
         Ok(())
@@ -255,7 +319,7 @@ impl Thread {
             let mut packet = Packet::new(header, bytes);
             let verdict = self
                 .dataplane
-                .handle_packet(&mut self.worker, *eni, &mut packet, now);
+                .handle_packet(self.worker, *eni, &mut packet, now);
             match verdict {
                 Verdict::Forward(to) => self.outlet.queue(to, length),
                 Verdict::ForwardAfter(to) => {
@@ -288,9 +352,7 @@ impl Thread {
     fn lose(&mut self, at: usize, errno: Errno) {
         let Busy { eni, tun, .. } = self.busy.swap_remove(at);
         self.stop_reading(eni);
-        for mailbox in &self.shared.mailboxes {
-            mailbox.post(Message::Remove { eni, _passed: None });
-        }
+        self.shared.remove(eni, None);
         self.shared.report(IoEvent::LinkGone {
             eni,
             namespace: tun.namespace().to_owned(),
@@ -299,10 +361,10 @@ impl Thread {
     }
 
     fn run_timers(&mut self, now: Instant) {
-        if let Some(deadline) = self.dataplane.poll_timeout(&self.worker)
+        if let Some(deadline) = self.dataplane.poll_timeout(self.worker)
             && deadline.at <= now
         {
-            self.dataplane.handle_timeout(&mut self.worker, now);
+            self.dataplane.handle_timeout(self.worker, now);
         }
     }
 
@@ -311,7 +373,7 @@ impl Thread {
         while let Some(event) = self.dataplane.poll_event() {
             self.shared.report(IoEvent::Core(event));
         }
-        while let Some(transmit) = self.dataplane.poll_transmit(&mut self.worker) {
+        while let Some(transmit) = self.dataplane.poll_transmit(self.worker) {
             self.flush();
             if let Err(failure) = self.outlet.send_bare(transmit.to, &transmit.bytes) {
                 let unwritten = Unwritten {
@@ -319,14 +381,14 @@ impl Thread {
                     packets: 1,
                     failure,
                 };
-                note(&self.dataplane, &mut self.worker, &self.shared, unwritten);
+                note(&self.dataplane, self.worker, &self.shared, unwritten);
             }
         }
     }
 
     /// How long until the core's next deadline? `None`: until something happens.
     fn until_deadline(&self) -> Option<Timespec> {
-        let deadline = self.dataplane.poll_timeout(&self.worker)?;
+        let deadline = self.dataplane.poll_timeout(self.worker)?;
         let micros = deadline.at.0.saturating_sub(self.clock.now().0);
         // Up to the next millisecond: waking just before the deadline would be a second waking.
         let millis = micros.min(LONGEST_SLEEP).div_ceil(1000);
@@ -371,6 +433,21 @@ impl Thread {
         }
         Ok(())
     }
+}
+
+/// An AIO context, where the kernel gives one.
+fn aio() -> Option<Aio> {
+    static MISSING: Once = Once::new();
+    let aio = Aio::new();
+    if let Err(errno) = &aio {
+        MISSING.call_once(|| {
+            tracing::warn!(
+                error = %errno,
+                "the kernel gives no AIO context (fs.aio-max-nr, CONFIG_AIO): packets are written one by one"
+            );
+        });
+    }
+    aio.ok()
 }
 
 /// Counts or reports a write that did not simply succeed.

@@ -1,25 +1,24 @@
 //! The worker threads as the daemon sees them.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::sync::mpsc;
+use std::collections::HashSet;
+use std::sync::{Arc, mpsc};
 use std::thread::{Builder, JoinHandle};
 
 use parking_lot::Mutex;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use super::aio::Aio;
 use super::clock::Clock;
 use super::error::Error;
 use super::event::IoEvent;
 use super::mailbox::{Mailbox, Message};
-use super::outlet::{Kernel, Outlet};
+use super::outlet::Kernel;
 use super::polling::Pollers;
+use super::roster::Roster;
+use super::supervise::{attempt, caught, supervise};
 use super::tun::Tun;
 use super::watch::Watch;
-use super::worker::{Shared, Thread};
-use crate::dataplane::config::Interface;
-use crate::dataplane::{Dataplane, EniIdx, Table};
+use super::worker::{Seat, Shared, Thread};
+use crate::dataplane::{Dataplane, EniIdx};
 
 /// How the threads are to be run.
 #[derive(Clone, Copy, Debug)]
@@ -35,20 +34,12 @@ pub struct WorkerOptions {
 pub struct Workers {
     shared: Arc<Shared>,
     watch: Arc<Watch>,
-    readers: Mutex<Readers>,
     threads: Vec<JoinHandle<()>>,
 }
 
 /// Wakes a worker, from any thread; after the last one has ended, nobody.
 #[derive(Clone, Debug)]
 pub struct Waker(Arc<Shared>);
-
-/// Which worker reads which TUN.
-#[derive(Debug)]
-struct Readers {
-    of: Table<Interface, usize>,
-    counts: Vec<usize>,
-}
 
 impl Workers {
     /// Starts the threads; packets flow from now on. What happens underneath comes out of the receiver.
@@ -62,60 +53,58 @@ impl Workers {
         let mailboxes = (0..count).map(|_| Mailbox::new());
         let shared = Arc::new(Shared {
             mailboxes: mailboxes.collect::<Result<_, _>>()?,
+            roster: Mutex::new(Roster::new(count)),
             pollers: Pollers::default(),
             events,
         });
         let mut workers = Self {
             shared: shared.clone(),
             watch: Arc::new(Watch::new()?),
-            readers: Mutex::new(Readers {
-                of: Table::new(),
-                counts: vec![0; count],
-            }),
             threads: Vec::new(),
         };
         for (eni, tun) in tuns {
             workers.add(eni, tun);
         }
         let kernel = Arc::new(Kernel::default());
-        let mut no_aio = None;
+        let (began, begins) = mpsc::channel();
         for id in 0..count {
-            let aio = Aio::new().map_err(|errno| no_aio = Some(errno));
-            let outlet = Outlet::new(kernel.clone(), aio.ok());
-            let thread = Thread::new(id, dataplane.clone(), options.clock, shared.clone(), outlet)?;
-            workers.spawn(format!("worker-{id}"), move |shared| {
-                guard(shared, id, || thread.run())
-            })?;
+            let seat = Seat {
+                id,
+                dataplane: dataplane.clone(),
+                clock: options.clock,
+                shared: shared.clone(),
+                kernel: kernel.clone(),
+            };
+            let began = began.clone();
+            workers.spawn(format!("worker-{id}"), move |name| work(&seat, name, began))?;
         }
-        if let Some(errno) = no_aio {
-            tracing::warn!(
-                error = %errno,
-                "the kernel gives no AIO context (fs.aio-max-nr, CONFIG_AIO): packets are written one by one"
-            );
-        }
+        // Ends when the last of them has dropped its sender.
+        drop(began);
+        begins.iter().collect::<Result<(), _>>()?;
         let watch = workers.watch.clone();
-        workers.spawn("netns-watch".to_owned(), move |shared| watch.run(shared))?;
+        workers.spawn("netns-watch".to_owned(), move |name| {
+            let run = || caught(|| watch.run(&shared));
+            supervise(&shared, name, |duration| watch.pause(duration), run);
+        })?;
         Ok((workers, receiver))
     }
 
     /// Lets packets through to and from another interface's TUN.
     pub fn add(&self, eni: EniIdx, tun: Arc<Tun>) {
-        let reader = self.readers.lock().choose(eni);
-        for (id, mailbox) in self.shared.mailboxes.iter().enumerate() {
-            mailbox.post(Message::Add {
-                eni,
-                tun: tun.clone(),
-                reads: id == reader,
-            });
-        }
+        self.shared.add(eni, tun.clone());
         self.watch.add(eni, &tun);
+    }
+
+    /// The interfaces that have a TUN.
+    pub fn interfaces(&self) -> HashSet<EniIdx> {
+        let roster = self.shared.roster.lock();
+        roster.entries().map(|(eni, _)| eni).collect()
     }
 
     /// Takes an interface's TUN away. When this returns no worker reads or writes it any more; its link goes as soon as the
     /// caller has dropped its own `Arc<Tun>` too.
     pub fn remove(&self, eni: EniIdx) {
         self.watch.remove(eni);
-        self.readers.lock().release(eni);
         let (passed, all_passed) = mpsc::channel();
         self.shared.remove(eni, Some(passed));
         // Ends when the last worker has dropped its sender.
@@ -142,12 +131,11 @@ impl Workers {
     fn spawn(
         &mut self,
         name: String,
-        run: impl FnOnce(&Shared) + Send + 'static,
+        run: impl FnOnce(&str) + Send + 'static,
     ) -> Result<(), Error> {
-        let shared = self.shared.clone();
         let thread = Builder::new()
-            .name(name)
-            .spawn(move || run(&shared))
+            .name(name.clone())
+            .spawn(move || run(&name))
             .map_err(|source| Error::Thread {
                 doing: "start a thread",
                 source,
@@ -169,54 +157,43 @@ impl Waker {
 impl Drop for Workers {
     fn drop(&mut self) {
         for mailbox in &self.shared.mailboxes {
-            mailbox.post(Message::Stop);
+            mailbox.stop();
         }
         self.watch.stop();
         for thread in self.threads.drain(..) {
-            // A worker's panic has been reported as an event.
+            // A panic has been reported as an event.
             let _ = thread.join();
         }
     }
 }
 
-impl Shared {
-    /// Has every worker let go of an interface's TUN.
-    pub(super) fn remove(&self, eni: EniIdx, passed: Option<mpsc::Sender<()>>) {
-        for mailbox in &self.mailboxes {
-            mailbox.post(Message::Remove {
-                eni,
-                _passed: passed.clone(),
-            });
-        }
-    }
-}
-
-impl Readers {
-    /// The worker that reads the fewest TUNs gets this one.
-    fn choose(&mut self, eni: EniIdx) -> usize {
-        let fewest = (0..self.counts.len()).min_by_key(|id| self.counts[*id]);
-        let reader = fewest.unwrap_or_default();
-        self.counts[reader] += 1;
-        self.of.insert(eni, reader);
-        reader
-    }
-
-    fn release(&mut self, eni: EniIdx) {
-        if let Some(reader) = self.of.take(eni) {
-            self.counts[reader] -= 1;
-        }
-    }
-}
-
-/// Runs a worker's thread; that it ended early does not stay unnoticed.
-fn guard(shared: &Shared, worker: usize, run: impl FnOnce() -> Result<(), Error>) {
-    let result = catch_unwind(AssertUnwindSafe(run));
-    shared.mailboxes[worker].close();
-    let reason = match result {
-        Ok(Ok(())) => return,
-        Ok(Err(error)) => format!("{error}: {:?}", std::error::Error::source(&error)),
-        Err(_) => "it panicked".to_owned(),
+/// A worker's thread: its first worker, and each that takes the place of one that has failed. `began` receives whether there
+/// can be a first.
+fn work(seat: &Seat, name: &str, began: mpsc::Sender<Result<(), Error>>) {
+    let mut worker = seat.dataplane.worker(seat.id);
+    let mut began = Some(began);
+    let live = || {
+        let outcome = attempt(|| match (Thread::new(seat, &mut worker), began.take()) {
+            (Ok(mut thread), began) => {
+                began.map(|began| began.send(Ok(())));
+                thread.run()
+            }
+            (Err(error), None) => Err(error),
+            (Err(error), Some(began)) => {
+                let _ = began.send(Err(error));
+                Ok(())
+            }
+        });
+        seat.leave(&mut worker);
+        outcome
     };
-    tracing::error!(worker, reason, "a worker thread ended");
-    shared.report(IoEvent::WorkerFailed { worker, reason });
+    supervise(
+        &seat.shared,
+        name,
+        |duration| seat.mailbox().pause(duration),
+        live,
+    );
 }
+
+#[cfg(test)]
+mod tests;

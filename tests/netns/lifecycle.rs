@@ -1,12 +1,14 @@
 //! Beginning and end: what `up` makes, what is left after each way to end, what happens when the ground goes away.
 
+use std::io::{PipeReader, Write};
 use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 
-use crate::site::{ENDPOINT, Site, host, text};
+use crate::site::{ENDPOINT, Site, host, text, wait_for};
 
 crate::tests!(
     namespaces_that_privlink_made_go_and_others_stay,
@@ -18,6 +20,10 @@ crate::tests!(
     a_namespace_deleted_underneath_is_reported_without_spinning,
     an_interface_deleted_underneath_is_reported_without_spinning,
     an_idle_daemon_uses_no_cpu,
+    nothing_ends_or_blocks_it_while_standard_error_is_closed,
+    nothing_ends_or_blocks_it_while_standard_error_is_full,
+    nothing_ends_or_blocks_it_while_standard_error_is_not_read,
+    a_standard_output_that_is_not_read_blocks_nothing,
 );
 
 /// What a spinning thread would use many times over, in [`WINDOW`].
@@ -221,5 +227,80 @@ fn an_idle_daemon_uses_no_cpu() -> Result<()> {
         sleeps <= 4 && used <= Duration::from_millis(10),
         "{used:?} of CPU and {sleeps} sleeps in {WINDOW:?}"
     );
+    Ok(())
+}
+
+/// A pipe that is full and not read: not even the first line finds room.
+fn unread() -> Result<(PipeReader, Stdio)> {
+    let (reader, mut pipe) = std::io::pipe()?;
+    rustix::io::ioctl_fionbio(&pipe, true)?;
+    while pipe.write(&[b'x'; 4096]).is_ok() {}
+    rustix::io::ioctl_fionbio(&pipe, false)?;
+    Ok((reader, pipe.into()))
+}
+
+fn nothing_ends_or_blocks_it_while_standard_error_is_closed() -> Result<()> {
+    carries_packets_with("2>&-", Stdio::null())
+}
+
+fn nothing_ends_or_blocks_it_while_standard_error_is_full() -> Result<()> {
+    carries_packets_with("2>/dev/full", Stdio::null())
+}
+
+fn nothing_ends_or_blocks_it_while_standard_error_is_not_read() -> Result<()> {
+    let (_reader, pipe) = unread()?;
+    carries_packets_with("", pipe)
+}
+
+/// A script that fails is reported, as is a link that goes; and with `-vvv` there is a lot to log.
+fn carries_packets_with(redirection: &str, stderr: Stdio) -> Result<()> {
+    let mut site = Site::new()?;
+    let ran = site.dir.path().join("ran");
+    let script = format!(
+        "UserData: !Base64 \"#!/bin/sh\\nseq 100000; touch {}; exit 3\\n\"",
+        ran.display()
+    );
+    let name = "\n          Value: EC2_A\n";
+    let template = site
+        .template()
+        .edit(name, &format!("{name}      {script}\n"));
+    let arguments = ["--run-user-data", "-vvv"];
+    site.up_redirected(&template, &arguments, redirection, [Stdio::null(), stderr])?;
+    wait_for("the script", Duration::from_secs(20), || Ok(ran.exists()))?;
+    site.nginx()?;
+    for _ in 0..20 {
+        ensure!(site.curl(&[ENDPOINT])?.starts_with("hello"));
+    }
+    let target = site.b.clone();
+    host(&["ip", "-n", &target, "link", "del", "eni0"])?;
+    wait_for("the event", Duration::from_secs(10), || {
+        Ok(status_of(&site, &target)? != "in-use")
+    })?;
+    site.applied("template.yaml", &template)?;
+    ensure!(site.curl(&[ENDPOINT])?.starts_with("hello"));
+    let log = std::fs::metadata(site.state_dir().join("user-data-EC2A.log"))?;
+    let length = log.len();
+    ensure!(
+        (60_000..67_000).contains(&length),
+        "{length} bytes were kept"
+    );
+    let down = site.privlink(&["down"])?;
+    ensure!(down.status.success(), "{}", text(&down));
+    ensure!(!exists(&site.a) && !exists(&target), "something is left");
+    ensure!(site.stop(Signal::TERM)?.success(), "it did not end well");
+    Ok(())
+}
+
+fn a_standard_output_that_is_not_read_blocks_nothing() -> Result<()> {
+    let mut site = Site::new()?;
+    let (_reader, pipe) = unread()?;
+    let arguments = ["--query-log", "-"];
+    site.up_redirected(&site.template(), &arguments, "", [pipe, Stdio::null()])?;
+    site.nginx()?;
+    ensure!(site.curl(&[ENDPOINT])?.starts_with("hello"));
+    let address = site.ok(&site.a, &["dig", "+short", "localhost"])?;
+    ensure!(address == "127.0.0.1\n", "{address}");
+    ensure!(site.stop(Signal::INT)?.success(), "it did not end well");
+    ensure!(!exists(&site.a) && !exists(&site.b), "something is left");
     Ok(())
 }

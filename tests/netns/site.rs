@@ -96,25 +96,8 @@ impl Site {
 
     /// The same, with a stack for each file.
     pub fn up_files(&mut self, files: &[(&str, &Template)], arguments: &[&str]) -> Result<()> {
-        ensure!(self.daemon.is_none(), "a daemon runs already");
-        let mut paths = Vec::new();
-        for (name, template) in files {
-            let path = self.dir.path().join(name);
-            fs::write(&path, &template.0)?;
-            paths.push(path);
-        }
-        // No test asks the machine's own servers.
-        let upstream: &[_] = match arguments.contains(&"--upstream") {
-            true => &[],
-            false => &["--upstream", "none"],
-        };
-        let mut child = Command::new(env!("CARGO_BIN_EXE_privlink"))
-            .args(["up", "--state-dir"])
-            .arg(self.state_dir())
-            .args(upstream)
-            .args(arguments)
-            .args(&paths)
-            .stdin(Stdio::null())
+        let mut child = self
+            .up_command("", files, arguments)?
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -145,6 +128,63 @@ impl Site {
             seen: Vec::new(),
         });
         self.daemon_says("Ready", Duration::from_secs(30)).map(drop)
+    }
+
+    /// `privlink up` with this redirection of the shell's (`2>&-`) and these for standard output and standard error, until it
+    /// answers.
+    pub fn up_redirected(
+        &mut self,
+        template: &Template,
+        arguments: &[&str],
+        redirection: &str,
+        [stdout, stderr]: [Stdio; 2],
+    ) -> Result<()> {
+        let child = self
+            .up_command(redirection, &[("template.yaml", template)], arguments)?
+            .stdout(stdout)
+            .stderr(stderr)
+            .spawn()
+            .context("cannot start privlink")?;
+        let (_, lines) = channel();
+        self.daemon = Some(Daemon {
+            child,
+            lines,
+            seen: Vec::new(),
+        });
+        wait_for("the daemon", Duration::from_secs(30), || {
+            Ok(self.privlink(&["show", "endpoints"])?.status.success())
+        })
+    }
+
+    fn up_command(
+        &self,
+        redirection: &str,
+        files: &[(&str, &Template)],
+        arguments: &[&str],
+    ) -> Result<Command> {
+        ensure!(self.daemon.is_none(), "a daemon runs already");
+        let mut paths = Vec::new();
+        for (name, template) in files {
+            let path = self.dir.path().join(name);
+            fs::write(&path, &template.0)?;
+            paths.push(path);
+        }
+        // No test asks the machine's own servers.
+        let upstream: &[_] = match arguments.contains(&"--upstream") {
+            true => &[],
+            false => &["--upstream", "none"],
+        };
+        let program = env!("CARGO_BIN_EXE_privlink");
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", &format!("exec \"$@\" {redirection}"), "sh", program])
+            .args(["up", "--state-dir"])
+            .arg(self.state_dir())
+            .args(upstream)
+            .args(arguments)
+            .args(&paths)
+            .stdin(Stdio::null());
+        Ok(command)
     }
 
     /// Waits until the daemon prints a line that contains `text`.

@@ -57,11 +57,9 @@ impl Fabric {
             }
             // The daemon's part in names has them.
             IoEvent::Core(Event::Ask { .. } | Event::Query(_)) => {}
-            IoEvent::WorkerFailed { worker, reason } => {
-                tell(format_args!(
-                    "warning: worker {worker} has failed, its interfaces are silent: {reason}"
-                ));
-            }
+            IoEvent::ThreadFailed { thread, reason } => tell(format_args!(
+                "warning: thread {thread} has failed and begins anew: {reason}"
+            )),
         }
     }
 

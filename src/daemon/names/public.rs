@@ -20,6 +20,7 @@ use super::Names;
 use crate::dataplane::Quota;
 use crate::dataplane::config::View;
 use crate::dataplane::dns::{Query, Resolution, Transport};
+use crate::io::caught;
 
 /// How many TCP connections there may be; others wait to be accepted.
 const CONNECTIONS: usize = 64;
@@ -152,8 +153,12 @@ async fn write(stream: &mut TcpStream, answer: &[u8]) -> io::Result<()> {
 }
 
 impl Names {
-    /// The answer out of the public zones; `None`: there is none to give.
+    /// The answer out of the public zones; `None`: there is none to give. Nothing that anybody asks ends who answers.
     fn answer(&self, query: &[u8], transport: Transport, most: usize) -> Option<Vec<u8>> {
+        caught(|| self.find(query, transport, most)).ok().flatten()
+    }
+
+    fn find(&self, query: &[u8], transport: Transport, most: usize) -> Option<Vec<u8>> {
         let query = match Query::parse(query) {
             Ok(query) => query,
             Err(answer) => return answer,

@@ -1,14 +1,12 @@
 //! The query log: a line of JSON for each query that a VPC's resolver has answered, as Route 53 Resolver's query logging has it.
 //!
-//! Invariant: nobody waits for the disk; lines that come faster than it are lost, and it is said how many. Source: Route 53
-//! Developer Guide, "Values that appear in VPC Resolver query logs".
+//! Invariant: nothing waits for the disk; lines that come faster than it, or while it is full, are lost, and it is said
+//! how many. Source: Route 53 Developer Guide, "Values that appear in VPC Resolver query logs".
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread::{self, JoinHandle};
 
 use anyhow::{Context, Result, bail};
 use hickory_proto::rr::Record;
@@ -20,12 +18,11 @@ use super::dig::{data, status};
 use crate::control::Attachment;
 use crate::daemon::describe::Fabric;
 use crate::daemon::events::{since_epoch, timestamp};
+use crate::daemon::spool::{Spool, Trouble};
 use crate::daemon::tell::tell;
 use crate::dataplane;
 use crate::dataplane::dns::Transport;
 
-/// How many lines may wait for the disk.
-const WAITING: usize = 4096;
 /// AWS's version of the format.
 const VERSION: &str = "1.100000";
 
@@ -38,12 +35,12 @@ pub enum Destination {
     File(PathBuf),
 }
 
-/// Who writes it.
+/// The log, open.
 pub struct QueryLog {
-    /// `None`: it is being closed.
-    lines: Option<SyncSender<Vec<u8>>>,
-    lost: u64,
-    writer: Option<JoinHandle<()>>,
+    lines: Spool,
+    name: String,
+    /// Where it is to be written, until it is.
+    out: Option<File>,
 }
 
 /// A query, in AWS's words.
@@ -83,50 +80,59 @@ struct SourceIds {
 impl QueryLog {
     /// Opens it; one that is there is continued.
     pub fn open(destination: &Destination) -> Result<Self> {
-        let out: Box<dyn Write + Send> = match destination {
-            Destination::Stdout => Box::new(io::stdout()),
-            Destination::File(path) => Box::new(append(path)?),
+        let (name, out) = match destination {
+            Destination::Stdout => {
+                let out = rustix::stdio::stdout().as_fd().try_clone_to_owned();
+                let out = out.context("cannot write the query log to standard output")?;
+                ("on standard output".to_owned(), File::from(out))
+            }
+            Destination::File(path) => (path.display().to_string(), append(path)?),
         };
-        let (lines, waiting) = sync_channel(WAITING);
-        let writer = thread::Builder::new()
-            .name("query-log".to_owned())
-            .spawn(move || {
-                if let Err(error) = write_all(&waiting, BufWriter::new(out)) {
-                    tell(format_args!("warning: the query log has ended: {error}"));
-                }
-            })?;
         Ok(Self {
-            lines: Some(lines),
-            lost: 0,
-            writer: Some(writer),
+            lines: Spool::default(),
+            name,
+            out: Some(out),
         })
     }
 
+    /// From now on it is written, with what has happened since it was opened.
+    pub fn begin(&mut self) -> Result<()> {
+        let Some(out) = self.out.take() else {
+            return Ok(());
+        };
+        let name = self.name.clone();
+        self.lines
+            .start("query-log", out, move |trouble| report(&name, &trouble))
+            .with_context(|| format!("cannot start a thread for the query log {}", self.name))
+    }
+
     /// A query has been answered.
-    pub fn write(&mut self, fabric: &Fabric, query: &dataplane::QueryLog) {
+    pub fn write(&self, fabric: &Fabric, query: &dataplane::QueryLog) {
         let mut text = Vec::new();
         // A struct of texts is always JSON.
         let _ = serde_json::to_writer(&mut text, &line(fabric, query));
         text.push(b'\n');
-        let Some(lines) = &self.lines else { return };
-        match lines.try_send(text) {
-            Ok(()) if self.lost > 0 => {
-                let lost = std::mem::take(&mut self.lost);
-                tracing::warn!(lost, "the query log was too slow for some queries");
-            }
-            Ok(()) => {}
-            Err(_) => self.lost += 1,
-        }
+        self.lines.push(text);
     }
 }
 
 impl Drop for QueryLog {
     fn drop(&mut self) {
-        self.lines = None;
-        if let Some(writer) = self.writer.take() {
-            // What it could not write it has told.
-            let _ = writer.join();
-        }
+        self.lines.finish();
+    }
+}
+
+fn report(name: &str, trouble: &Trouble<'_>) {
+    match trouble {
+        Trouble::Failing(error) => tell(format_args!(
+            "warning: cannot write the query log {name}: {error}; queries are not logged until it can be written again"
+        )),
+        Trouble::Over { lost } => tell(format_args!(
+            "the query log {name} is written again; {lost} queries are missing"
+        )),
+        Trouble::TooSlow { lost } => tell(format_args!(
+            "warning: the query log {name} was too slow: {lost} queries are missing"
+        )),
     }
 }
 
@@ -148,18 +154,6 @@ fn append(path: &Path) -> Result<File> {
     // The writer may wait for it.
     fcntl_setfl(&file, OFlags::APPEND).with_context(failed)?;
     Ok(file)
-}
-
-/// Writes until nobody logs any more; what is written can be read as soon as nothing waits.
-fn write_all(waiting: &Receiver<Vec<u8>>, mut out: impl Write) -> io::Result<()> {
-    while let Ok(line) = waiting.recv() {
-        out.write_all(&line)?;
-        while let Ok(line) = waiting.try_recv() {
-            out.write_all(&line)?;
-        }
-        out.flush()?;
-    }
-    Ok(())
 }
 
 fn line(fabric: &Fabric, query: &dataplane::QueryLog) -> Line {
@@ -201,7 +195,7 @@ fn answer(record: &Record) -> Answer {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read;
+    use std::io::{Read, Write};
 
     use rustix::fs::{CWD, FileType, Mode, mknodat};
 

@@ -20,8 +20,14 @@ const AGAIN: Duration = Duration::from_secs(60);
 /// Until it is given up.
 const PATIENCE: Duration = Duration::from_secs(10 * 60);
 
-/// Looks for what is wanted, after each change, for as long as the daemon runs.
-pub async fn verify(live: Arc<Live>) {
+/// Looks for what is wanted, after each change, for as long as the daemon runs. After a panic it begins anew.
+pub async fn verify_always(live: Arc<Live>) {
+    while tokio::spawn(verify(Arc::clone(&live))).await.is_err() {
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+async fn verify(live: Arc<Live>) {
     let mut changes = live.deadline.subscribe();
     let mut since: HashMap<VpcEndpointServiceId, Instant> = HashMap::new();
     loop {

@@ -676,3 +676,86 @@ fn changes_at_once_come_one_after_the_other_and_readers_see_each_as_a_whole() {
         "{events:?}"
     );
 }
+
+/// A log whose every line is a panic: what an error in privlink looks like, in the midst of its work.
+struct Fault;
+
+impl Write for Fault {
+    fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+        panic!("a fault")
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Runs `work`, which panics at the next line that it logs.
+fn with_fault<T>(work: impl FnOnce() -> T) -> T {
+    let log = tracing_subscriber::fmt().with_writer(|| Fault).finish();
+    tracing::subscriber::with_default(log, work)
+}
+
+const FAULT: &str = "an error in privlink: it panicked: a fault";
+
+/// Does the endpoint's own name lead to its address, as the data plane sees it?
+fn has_a_name(site: &Site, name: &str) -> bool {
+    use crate::dataplane::config::View;
+    use crate::dataplane::dns::Query;
+    use hickory_proto::rr::{Name, RecordType};
+    let query = Query::new(Name::from_ascii(name).unwrap(), RecordType::A);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let response = runtime.block_on(site.live.names.resolve(View::Public, &query));
+    !response.answers.is_empty()
+}
+
+#[test]
+fn a_change_that_panics_while_it_is_thought_of_is_an_error_and_an_event() {
+    let site = Site::up();
+    let before = site.get("/v1/topology");
+    let refusal = site
+        .live
+        .change(|_, _| -> Result<((), Option<Next>), _> { panic!("a fault") })
+        .unwrap_err();
+    let error = refusal.view();
+    assert_eq!(error.message, format!("{FAULT}; nothing was changed"));
+    assert_eq!(error.code.as_deref(), Some("InternalFailure"));
+    assert_eq!(site.get("/v1/topology"), before);
+    assert_eq!(site.events().last().unwrap().trim(), "ChangeFailed");
+    let more = CONSUMER.to_owned() + SECOND;
+    assert_eq!(
+        site.apply("consumer.yaml", &more, json!([]), false),
+        ["+Second"]
+    );
+}
+
+#[test]
+fn a_change_that_panics_when_all_is_made_is_taken_back() {
+    let site = Site::up();
+    let (_, accepted) = site.endpoints("accept", &["Endpoint"]);
+    let name = accepted[0]["DnsEntries"][0]["DnsName"].as_str().unwrap();
+    assert!(has_a_name(&site, name));
+    let (before, happened) = (site.get("/v1/topology"), site.events().len());
+    let names = ["consumer".to_owned()];
+    for _ in 0..2 {
+        let refusal = with_fault(|| site.live.delete(&names, false)).unwrap_err();
+        assert_eq!(
+            refusal.view().message,
+            format!("{FAULT}; nothing was changed")
+        );
+        assert_eq!(site.get("/v1/topology"), before);
+        assert!(has_a_name(&site, name), "the data plane has forgotten it");
+    }
+    let events = site.events().split_off(happened);
+    assert!(
+        events.iter().all(|event| event.trim() == "ChangeFailed"),
+        "{events:?}"
+    );
+    let plan = site.live.delete(&names, false).unwrap();
+    assert_eq!(plan.summary(), "0 added, 0 modified, 3 removed");
+    assert!(!has_a_name(&site, name));
+    assert_eq!(site.events().last().unwrap(), "Delete Endpoint deleted");
+}

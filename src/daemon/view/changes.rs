@@ -202,12 +202,34 @@ pub enum Happening {
     ResourceName(ResourceNameChange),
     /// Beyond AWS: four of five ports of a gateway's address are in use towards one target.
     PortsRunShort(PortsRunShort),
+    /// Beyond AWS: a thread of the daemon has failed, by an error in privlink, and has begun anew.
+    ThreadReplaced(ThreadReplacement),
+    /// Beyond AWS: a change was given up in the middle, by an error in privlink; what stood before stands again.
+    ChangeFailed(ChangeFailure),
     /// The reader was too slow, and these are forgotten.
     #[serde(rename_all = "PascalCase")]
     Missed {
         /// How many.
         count: u64,
     },
+}
+
+/// A thread that has failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ThreadReplacement {
+    /// Its name: `worker-0` carries packets, `netns-watch` watches `/run/netns`.
+    pub thread: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// A change that was given up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ChangeFailure {
+    /// Why.
+    pub reason: String,
 }
 
 /// Where a resource's domain name leads now.
