@@ -25,6 +25,7 @@ mod polling;
 pub mod privileged;
 mod roster;
 mod supervise;
+mod suspects;
 mod tun;
 mod watch;
 mod worker;

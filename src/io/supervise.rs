@@ -15,7 +15,7 @@ use super::worker::Shared;
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(640);
 /// Work that went on for so long begins anew without a pause.
-const STEADY: Duration = Duration::from_secs(10);
+pub(super) const STEADY: Duration = Duration::from_secs(10);
 
 /// Does `work`; a panic is an error that says what the panic said.
 pub fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
@@ -60,7 +60,7 @@ pub(super) fn supervise(
 }
 
 /// The pause that follows one of `last`, after work that went on for `lasted`.
-fn next_pause(last: Duration, lasted: Duration) -> Duration {
+pub(super) fn next_pause(last: Duration, lasted: Duration) -> Duration {
     match lasted >= STEADY {
         true => Duration::ZERO,
         false => (last * 2).clamp(SHORTEST_PAUSE, LONGEST_PAUSE),

@@ -6,7 +6,9 @@
 //! Invariants: a TUN is read by one worker, so that
 //! packets keep their order; a worker that sleeps holds nothing of the core's.
 
+use std::cell::{Cell, RefCell};
 use std::sync::{Arc, Once, mpsc};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use rustix::buffer::spare_capacity;
@@ -23,7 +25,8 @@ use super::event::IoEvent;
 use super::mailbox::{Mailbox, Message};
 use super::outlet::{Failure, Kernel, Outlet, Unwritten};
 use super::polling::{Pollers, Polling};
-use super::roster::Roster;
+use super::roster::{Entry, Roster};
+use super::suspects::Suspects;
 use super::tun::Tun;
 use crate::dataplane::config::Interface;
 use crate::dataplane::{Dataplane, EniIdx, Instant, Table, Verdict, Worker};
@@ -87,6 +90,9 @@ pub(super) struct Seat {
     pub(super) clock: Clock,
     pub(super) shared: Arc<Shared>,
     pub(super) kernel: Arc<Kernel>,
+    /// Whose TUN has its turn.
+    pub(super) turn: Cell<Option<EniIdx>>,
+    pub(super) suspects: RefCell<Suspects>,
 }
 
 impl Seat {
@@ -99,6 +105,15 @@ impl Seat {
         self.dataplane.park(worker);
         self.shared.pollers.forget(self.id);
         self.mailbox().close();
+    }
+
+    /// Waits before the next worker, unless it is a TUN that is to be left alone; `false`: there is to be none.
+    pub(super) fn pause(&self, duration: Duration) -> bool {
+        let mut suspects = self.suspects.borrow_mut();
+        let culprit = self.turn.take();
+        let spared = culprit.is_some_and(|eni| suspects.accuse(eni, self.clock.now()));
+        let duration = if spared { Duration::ZERO } else { duration };
+        self.mailbox().pause(duration)
     }
 }
 
@@ -115,8 +130,18 @@ pub(super) struct Thread<'a> {
     reader_count: usize,
     /// Those of them that are polled.
     busy: Vec<Busy>,
+    /// Those that are left alone for a while.
+    held: Vec<Held>,
+    turn: &'a Cell<Option<EniIdx>>,
     polling: Polling,
     outlet: Outlet,
+}
+
+/// A TUN in whose turn a worker has failed.
+struct Held {
+    eni: EniIdx,
+    tun: Arc<Tun>,
+    until: Instant,
 }
 
 /// A TUN with recent traffic.
@@ -135,7 +160,7 @@ struct Turn {
 
 impl<'a> Thread<'a> {
     /// Begins with the TUNs that there are.
-    pub(super) fn new(seat: &Seat, worker: &'a mut Worker) -> Result<Self, Error> {
+    pub(super) fn new(seat: &'a Seat, worker: &'a mut Worker) -> Result<Self, Error> {
         let failed = |errno: Errno| Error::Thread {
             doing: "set up epoll",
             source: errno.into(),
@@ -153,6 +178,8 @@ impl<'a> Thread<'a> {
             readers: Table::new(),
             reader_count: 0,
             busy: Vec::new(),
+            held: Vec::new(),
+            turn: &seat.turn,
             polling: Polling::new(seat.id),
             outlet: Outlet::new(seat.kernel.clone(), aio()),
         };
@@ -163,13 +190,16 @@ impl<'a> Thread<'a> {
             .map(|(eni, it)| (eni, it.clone()))
             .collect();
         drop(roster);
-        for (eni, entry) in entries {
-            thread.change(Message::Add {
-                eni,
-                tun: entry.tun,
-                reads: entry.reader == seat.id,
-            })?;
+        let suspects = seat.suspects.borrow();
+        for (eni, Entry { tun, reader }) in entries {
+            thread.outlet.add(eni, tun.clone());
+            match suspects.held_until(eni) {
+                _ if reader != seat.id => {}
+                Some(until) => thread.held.push(Held { eni, tun, until }),
+                None => thread.start_reading(eni, tun)?,
+            }
         }
+        drop(suspects);
         Ok(thread)
     }
 
@@ -191,6 +221,9 @@ impl<'a> Thread<'a> {
             }
             self.dataplane.resume(self.worker);
             let now = self.clock.now();
+            if !self.held.is_empty() {
+                self.release(now)?;
+            }
             let packets = self.read_busy(now);
             self.run_timers(now);
             self.transmit();
@@ -252,6 +285,15 @@ impl<'a> Thread<'a> {
             self.reader_count -= 1;
         }
         self.busy.retain(|busy| busy.eni != eni);
+        self.held.retain(|held| held.eni != eni);
+    }
+
+    /// Reads again what was left alone for long enough.
+    #[cold]
+    fn release(&mut self, now: Instant) -> Result<(), Error> {
+        let due: Vec<_> = self.held.extract_if(.., |held| held.until <= now).collect();
+        due.into_iter()
+            .try_for_each(|held| self.start_reading(held.eni, held.tun))
     }
 
     /// Waits until there is something to read or to do.
@@ -269,6 +311,7 @@ impl<'a> Thread<'a> {
         let mut packets = 0;
         let mut at = 0;
         while at < self.busy.len() {
+            self.turn.set(Some(self.busy[at].eni));
             match self.read_batch(at, now) {
                 Ok(turn) => {
                     packets += turn.packets;
@@ -287,6 +330,7 @@ impl<'a> Thread<'a> {
                 Err(errno) => self.lose(at, errno),
             }
         }
+        self.turn.set(None);
         packets
     }
 
@@ -386,10 +430,18 @@ impl<'a> Thread<'a> {
         }
     }
 
-    /// How long until the core's next deadline? `None`: until something happens.
+    /// How long until the core's next deadline, or a TUN's that is left alone; `None`: until something happens.
     fn until_deadline(&self) -> Option<Timespec> {
-        let deadline = self.dataplane.poll_timeout(self.worker)?;
-        let micros = deadline.at.0.saturating_sub(self.clock.now().0);
+        let deadline = self
+            .dataplane
+            .poll_timeout(self.worker)
+            .map(|deadline| deadline.at);
+        let held = self.held.iter().map(|held| held.until);
+        let micros = held
+            .chain(deadline)
+            .min()?
+            .0
+            .saturating_sub(self.clock.now().0);
         // Up to the next millisecond: waking just before the deadline would be a second waking.
         let millis = micros.min(LONGEST_SLEEP).div_ceil(1000);
         Some(Timespec {

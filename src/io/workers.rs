@@ -1,5 +1,6 @@
 //! The worker threads as the daemon sees them.
 
+use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::sync::{Arc, mpsc};
 use std::thread::{Builder, JoinHandle};
@@ -74,6 +75,8 @@ impl Workers {
                 clock: options.clock,
                 shared: shared.clone(),
                 kernel: kernel.clone(),
+                turn: Cell::default(),
+                suspects: RefCell::default(),
             };
             let began = began.clone();
             workers.spawn(format!("worker-{id}"), move |name| work(&seat, name, began))?;
@@ -187,12 +190,7 @@ fn work(seat: &Seat, name: &str, began: mpsc::Sender<Result<(), Error>>) {
         seat.leave(&mut worker);
         outcome
     };
-    supervise(
-        &seat.shared,
-        name,
-        |duration| seat.mailbox().pause(duration),
-        live,
-    );
+    supervise(&seat.shared, name, |duration| seat.pause(duration), live);
 }
 
 #[cfg(test)]

@@ -156,6 +156,23 @@ fn a_worker_that_panics_is_replaced_and_its_tuns_are_read_again() {
 }
 
 #[test]
+fn what_makes_a_worker_fail_again_and_again_costs_its_neighbours_nothing() {
+    let mut site = Site::new(1);
+    (0..INSTANCES).for_each(|instance| site.add(instance));
+    site.fail(0, u32::MAX);
+    let packet = udp((address(0), 1000), (address(1), 2000)).build();
+    rustix::io::write(&site.hosts[0], &packet.bytes).unwrap();
+    for _ in 0..3 {
+        site.failure();
+        site.send(1, 2);
+        site.send(2, 1);
+    }
+    // When it no longer does, its TUN is read again.
+    site.fail(0, 0);
+    site.send(0, 2);
+}
+
+#[test]
 fn what_changes_while_a_worker_fails_again_and_again_holds_for_the_one_after() {
     let mut site = Site::new(1);
     site.add(0);
