@@ -118,6 +118,9 @@ fn wrong_usage_is_exit_code_2() {
         &["targets", "register", "group"],
         &["targets", "register", "group", "10.0.0.1:0"],
         &["events", "10"],
+        &["show", "flows", "--limit", "0"],
+        &["show", "flows", "--state", "open"],
+        &["show", "drops", "--limit", "1"],
     ] {
         assert_code(&privlink(arguments), 2);
     }
@@ -333,6 +336,16 @@ fn an_unknown_region_or_parameter_is_refused() {
             "{}",
             stderr(&output)
         );
+    }
+}
+
+#[test]
+fn a_state_that_no_flow_can_have_is_answered_with_those_that_there_are() {
+    let output = privlink(&["show", "flows", "--state", "open"]);
+    assert_code(&output, 2);
+    let error = stderr(&output);
+    for part in ["--state", "half-open", "established", "closing", "reset"] {
+        assert!(error.contains(part), "{error}");
     }
 }
 

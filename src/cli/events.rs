@@ -1,13 +1,11 @@
 //! `privlink events`: what happens to endpoints, targets and names, as JSON lines.
 
-use std::io::{ErrorKind, Write};
-use std::ops::ControlFlow;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 
-use super::{Global, client, examples};
+use super::{Global, client, examples, output};
 use crate::daemon::StateDir;
 
 /// Print what has happened to endpoints, targets and names, one JSON object per line
@@ -32,15 +30,7 @@ impl Events {
             true => "/v1/events?follow=true",
             false => "/v1/events",
         };
-        client::follow(&dir, path, |line| {
-            let mut stdout = std::io::stdout().lock();
-            match stdout.write_all(line).and_then(|()| stdout.flush()) {
-                Ok(()) => Ok(ControlFlow::Continue(())),
-                // The reader wants no more.
-                Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(ControlFlow::Break(())),
-                Err(error) => Err(error).context("cannot write to stdout"),
-            }
-        })?;
+        client::follow(&dir, path, output::write_more)?;
         Ok(ExitCode::SUCCESS)
     }
 }

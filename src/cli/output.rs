@@ -2,18 +2,23 @@
 
 use std::fmt::Display;
 use std::io::{ErrorKind, IsTerminal, Write};
+use std::ops::ControlFlow;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{
+    Cell, CellAlignment, ColumnConstraint, ContentArrangement, Table, Width, presets,
+};
 use serde::Serialize;
 
 use crate::daemon::print_stderr;
 
 /// How long a program that has run for long waits for its last words to be read.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// Blanks between two columns.
+const BETWEEN: u16 = 2;
 
 /// A column's title and on which side its cells stand.
 pub(crate) enum Column {
@@ -25,32 +30,67 @@ pub(crate) enum Column {
 
 /// Rows under a header, columns aligned, no lines: made to be read and to be `awk`ed. Nothing where there are no rows.
 pub(crate) fn table(columns: &[Column], rows: impl IntoIterator<Item = Vec<String>>) -> String {
-    let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(columns.iter().map(|column| match column {
-        Column::Left(title) => Cell::new(title),
-        Column::Right(title) => Cell::new(title).set_alignment(CellAlignment::Right),
-    }));
-    for row in rows {
-        table.add_row(columns.iter().zip(row).map(|(column, text)| match column {
-            Column::Left(_) => Cell::new(text),
-            Column::Right(_) => Cell::new(text).set_alignment(CellAlignment::Right),
-        }));
+    Pages::new(columns).next(rows)
+}
+
+/// A table that is written page by page: the header stands above the first row, and a column never becomes narrower.
+pub(crate) struct Pages<'a> {
+    columns: &'a [Column],
+    /// Of each column so far, without what separates it from the next.
+    widths: Vec<u16>,
+}
+
+impl<'a> Pages<'a> {
+    /// Nothing has been written.
+    pub(crate) fn new(columns: &'a [Column]) -> Self {
+        Self {
+            columns,
+            widths: Vec::new(),
+        }
     }
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
+
+    /// The text of the next rows.
+    pub(crate) fn next(&mut self, rows: impl IntoIterator<Item = Vec<String>>) -> String {
+        let mut table = Table::new();
+        table
+            .load_style(presets::NOTHING)
+            .set_content_arrangement(ContentArrangement::Disabled);
+        for row in rows {
+            table.add_row(
+                self.columns
+                    .iter()
+                    .zip(row)
+                    .map(|(column, text)| match column {
+                        Column::Left(_) => Cell::new(text),
+                        Column::Right(_) => Cell::new(text).set_alignment(CellAlignment::Right),
+                    }),
+            );
+        }
+        let mut out = String::new();
+        if table.is_empty() {
+            return out;
+        }
+        if self.widths.is_empty() {
+            self.widths.resize(self.columns.len(), 0);
+            table.set_header(self.columns.iter().map(|column| match column {
+                Column::Left(title) => Cell::new(title),
+                Column::Right(title) => Cell::new(title).set_alignment(CellAlignment::Right),
+            }));
+        }
+        let contents = table.column_max_content_widths();
+        for (width, content) in self.widths.iter_mut().zip(contents) {
+            *width = content.max(*width);
+        }
+        for (column, width) in table.column_iter_mut().zip(&self.widths) {
+            column.set_padding((0, BETWEEN));
+            column.set_constraint(ColumnConstraint::Absolute(Width::Fixed(width + BETWEEN)));
+        }
+        for line in table.lines() {
+            out.push_str(line.trim_end());
+            out.push('\n');
+        }
+        out
     }
-    let mut out = String::new();
-    if table.is_empty() {
-        return out;
-    }
-    for line in table.lines() {
-        out.push_str(line.trim_end());
-        out.push('\n');
-    }
-    out
 }
 
 /// The same, with each row's stack before it where there are several stacks.
@@ -77,17 +117,43 @@ pub(crate) fn json(value: &impl Serialize) -> Result<String> {
     Ok(text)
 }
 
+/// An array in pretty JSON that is written page by page: the same text as [`json`] has for all of it.
+#[derive(Default)]
+pub(crate) struct JsonPages {
+    is_open: bool,
+}
+
+impl JsonPages {
+    /// The text of the next elements.
+    pub(crate) fn next(&mut self, rows: &[impl Serialize]) -> Result<String> {
+        if rows.is_empty() {
+            return Ok(String::new());
+        }
+        let text = serde_json::to_string_pretty(rows)?;
+        let elements = text.trim_start_matches('[').trim_end_matches("\n]");
+        let before = if self.is_open { "," } else { "[" };
+        self.is_open = true;
+        Ok(format!("{before}{elements}"))
+    }
+
+    /// What ends it.
+    pub(crate) fn end(self) -> &'static str {
+        if self.is_open { "\n]\n" } else { "[]\n" }
+    }
+}
+
 /// Writes to stdout. A reader that has gone (`| head`) wants no more, which is not an error.
 pub(crate) fn write_stdout(text: &str) -> Result<()> {
+    write_more(text.as_bytes()).map(drop)
+}
+
+/// Writes a part of what is to come to stdout; breaks when its reader has gone.
+pub(crate) fn write_more(bytes: &[u8]) -> Result<ControlFlow<()>> {
     let mut stdout = std::io::stdout().lock();
-    match stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-    {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(error).context("cannot write to stdout")
-        }
-        _ => Ok(()),
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Ok(()) => Ok(ControlFlow::Continue(())),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(ControlFlow::Break(())),
+        Err(error) => Err(error).context("cannot write to stdout"),
     }
 }
 
@@ -258,5 +324,30 @@ mod tests {
             text,
             "NAME            PACKETS  NOTE\na                     5\nlonger-name  1234567890  x\n"
         );
+    }
+    #[test]
+    fn pages_of_a_table_are_one_table() {
+        let columns = [Column::Left("NAME"), Column::Right("PACKETS")];
+        let mut pages = Pages::new(&columns);
+        let row = |name: &str, packets: &str| [vec![name.into(), packets.into()]];
+        assert_eq!(pages.next([]), "");
+        assert_eq!(pages.next(row("a", "5")), "NAME  PACKETS\na           5\n");
+        assert_eq!(pages.next([]), "");
+        assert_eq!(pages.next(row("b", "12")), "b          12\n");
+        assert_eq!(
+            pages.next(row("longer-name", "1234567890")),
+            "longer-name  1234567890\n"
+        );
+        assert_eq!(pages.next(row("c", "7")), "c                     7\n");
+    }
+
+    #[test]
+    fn pages_of_an_array_are_one_array() {
+        for pages in [&[][..], &[&[][..]], &[&[1, 2]], &[&[1], &[], &[2, 3], &[4]]] {
+            let mut array = JsonPages::default();
+            let mut text: String = pages.iter().map(|page| array.next(page).unwrap()).collect();
+            text.push_str(array.end());
+            assert_eq!(text, json(&pages.concat()).unwrap());
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! `privlink show`: what the running daemon sees.
 
+mod flows;
 mod load_balancing;
 mod names;
 
@@ -15,7 +16,7 @@ pub(super) use load_balancing::{private_names, services, targets};
 use super::output::{self, Column};
 use super::{Global, OutputFormat, client, examples};
 use crate::daemon::StateDir;
-use crate::daemon::view::{self, Drop, Flow, FlowSide, NetworkInterface, Stack, VpcEndpoint};
+use crate::daemon::view::{self, Drop, NetworkInterface, Stack, VpcEndpoint};
 
 /// Show what a running daemon sees: interfaces, endpoints, load balancers, flows, resolvers, drops
 #[derive(Args)]
@@ -24,7 +25,7 @@ use crate::daemon::view::{self, Drop, Flow, FlowSide, NetworkInterface, Stack, V
     "sudo privlink show flows" => "both sides of every flow, before and after NAT",
     "sudo privlink show drops" => "which packets were dropped where, and why",
     "sudo privlink show flows --output json | jq '.[].Initiator.Bytes'" => "raw numbers for programs",
-    "sudo curl --unix-socket /run/privlink/daemon.sock http://privlink/v1/flows" => "the same, without privlink",
+    "sudo curl --unix-socket /run/privlink/daemon.sock http://privlink/v1/network-interfaces" => "the same, without privlink",
 ))]
 pub(super) struct Show {
     #[command(subcommand)]
@@ -57,12 +58,7 @@ enum What {
         "sudo privlink show target-groups --output json" => "for programs",
     ))]
     TargetGroups,
-    /// Live flows, as the initiator and as the target sees them
-    #[command(after_help = examples!(
-        "sudo privlink show flows" => "newest first",
-        "sudo privlink show flows --output json | jq length" => "how many",
-    ))]
-    Flows,
+    Flows(flows::Flows),
     /// The VPCs' resolvers: what was asked, and where the answers came from
     #[command(after_help = examples!(
         "sudo privlink show resolver" => "a row per VPC",
@@ -82,6 +78,7 @@ impl Show {
         let dir = StateDir::new(&global.state_dir)?;
         let format = global.output;
         let text = match self.what {
+            What::Flows(wanted) => return wanted.run(&dir, format),
             What::Interfaces => render(&dir, "/v1/network-interfaces", format, interfaces),
             What::Endpoints => render(&dir, "/v1/vpc-endpoints", format, endpoints),
             What::LoadBalancers => render(
@@ -96,7 +93,6 @@ impl Show {
                 format,
                 load_balancing::target_groups,
             ),
-            What::Flows => render(&dir, "/v1/flows", format, flows),
             What::Resolver => render(&dir, "/v1/resolvers", format, names::resolvers),
             What::Drops => render(&dir, "/v1/drops", format, drops),
         }?;
@@ -124,11 +120,13 @@ pub(super) fn rendered<T: Serialize>(
 ) -> Result<String> {
     match format {
         OutputFormat::Json => output::json(&rows),
-        OutputFormat::Table => {
-            let stacks: Vec<Stack> = client::fetch(dir, "/v1/stacks")?;
-            Ok(people(rows, stacks.len() > 1))
-        }
+        OutputFormat::Table => Ok(people(rows, has_several_stacks(dir)?)),
     }
+}
+
+fn has_several_stacks(dir: &StateDir) -> Result<bool> {
+    let stacks: Vec<Stack> = client::fetch(dir, "/v1/stacks")?;
+    Ok(stacks.len() > 1)
 }
 
 fn interfaces(rows: &[NetworkInterface], stacks: bool) -> String {
@@ -285,54 +283,6 @@ fn offers(endpoint: &VpcEndpoint) -> String {
     ];
     let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
     parts.join(" ")
-}
-
-fn flows(rows: &[Flow], stacks: bool) -> String {
-    if rows.is_empty() {
-        return "No flows: nothing is passing, and nothing has lately.\n".into();
-    }
-    let mut columns = vec![
-        Column::Left("PROTO"),
-        Column::Left("STATE"),
-        Column::Left("INITIATOR SIDE"),
-        Column::Left("TARGET SIDE"),
-        Column::Right("PKTS ->"),
-        Column::Right("BYTES ->"),
-        Column::Right("PKTS <-"),
-        Column::Right("BYTES <-"),
-        Column::Right("AGE"),
-        Column::Right("IDLE"),
-    ];
-    if stacks {
-        columns.extend([Column::Left("INITIATOR"), Column::Left("TARGET")]);
-    }
-    output::table(
-        &columns,
-        rows.iter().map(|flow| {
-            vec![
-                flow.protocol.clone(),
-                flow.state.clone(),
-                side(&flow.initiator),
-                side(&flow.target),
-                flow.initiator.packets.to_string(),
-                output::bytes(flow.initiator.bytes),
-                flow.target.packets.to_string(),
-                output::bytes(flow.target.bytes),
-                output::duration(flow.age_seconds),
-                output::duration(flow.idle_seconds),
-                view::in_stack(&flow.initiator.stack, &flow.initiator.owner, stacks),
-                view::in_stack(&flow.target.stack, &flow.target.owner, stacks),
-            ]
-        }),
-    )
-}
-
-/// `172.18.0.108:41234 -> 172.18.1.70:80`
-fn side(side: &FlowSide) -> String {
-    format!(
-        "{}:{} -> {}:{}",
-        side.source, side.source_port, side.destination, side.destination_port
-    )
 }
 
 fn drops(rows: &[Drop], stacks: bool) -> String {

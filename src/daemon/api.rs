@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use axum::body::Body;
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{DefaultBodyLimit, FromRef, State};
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{DefaultBodyLimit, FromRef, Query, State};
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
@@ -42,7 +42,7 @@ const MAX_BODY: usize = 64 << 20;
 /// | `GET /v1/load-balancers` | list of [`view::LoadBalancer`], with nodes and listeners |
 /// | `GET /v1/target-groups` | list of [`view::TargetGroup`], with targets |
 /// | `GET /v1/network-interfaces` | list of [`view::NetworkInterface`], with counters |
-/// | `GET /v1/flows` | list of [`view::Flow`], newest first |
+/// | `GET /v1/flows?`[`view::FlowQuery`] | [`view::FlowPage`]: of all flows, or those that are wanted |
 /// | `GET /v1/drops` | list of [`view::Drop`], most frequent first |
 /// | `GET /v1/resolvers` | list of [`view::Resolver`], with counters |
 /// | `GET /v1/events` | a [`view::Event`] per line; with `?follow=true` for ever |
@@ -102,10 +102,7 @@ pub fn router(live: Arc<Live>) -> Router {
             "/v1/network-interfaces",
             get(async |State(fabric): Source| Json(fabric.network_interfaces())),
         )
-        .route(
-            "/v1/flows",
-            get(async |State(fabric): Source| Json(fabric.flows())),
-        )
+        .route("/v1/flows", get(flows))
         .route(
             "/v1/drops",
             get(async |State(fabric): Source| Json(fabric.drops())),
@@ -180,6 +177,16 @@ async fn delete(
     asked
         .change(move |live| live.delete(&stack_names, dry_run))
         .await
+}
+
+async fn flows(
+    State(fabric): Source,
+    query: Result<Query<view::FlowQuery>, QueryRejection>,
+) -> Result<Json<view::FlowPage>, Refusal> {
+    let Query(query) =
+        query.map_err(|error| Refusal::Malformed(error.status(), error.body_text()))?;
+    let wanted = fabric.wanted(query)?;
+    Ok(Json(fabric.flows(&wanted)))
 }
 
 async fn dig(

@@ -2,6 +2,7 @@
 //!
 //! Invariant: nothing is changed here; an index that control no longer knows is left out.
 
+mod flows;
 mod load_balancing;
 mod notice;
 mod vpc_endpoint;
@@ -15,9 +16,8 @@ use parking_lot::Mutex;
 use super::view;
 use crate::control::id::{Id, SubnetId, VpcId};
 use crate::control::{Attachment, ControlState, Instance, NetworkInterface};
-use crate::dataplane::{Dataplane, DropReason, EniCounters, EniIdx, FlowView, PortUsage, SideView};
+use crate::dataplane::{Dataplane, DropReason, EniCounters, EniIdx, PortUsage};
 use crate::io::Clock;
-use crate::net::{FiveTuple, Protocol};
 
 /// All that answers need: what stands, and what passes. A change of the topology makes another one.
 pub struct Fabric {
@@ -96,13 +96,6 @@ impl Fabric {
                 }
             })
             .collect()
-    }
-
-    /// Every flow, newest first.
-    pub fn flows(&self) -> Vec<view::Flow> {
-        let mut flows = self.dataplane.flows(self.clock.now());
-        flows.sort_by_key(|flow| flow.age);
-        flows.iter().map(|flow| self.flow(flow)).collect()
     }
 
     /// Every reason for which packets were dropped, most frequent first.
@@ -237,38 +230,9 @@ impl Fabric {
             address: usage.address.to_string(),
             target: usage.target.to_string(),
             port: usage.port,
-            protocol: protocol_name(usage.protocol),
+            protocol: flows::protocol_name(usage.protocol),
             used: usage.used,
             ports: usage.ports,
-        }
-    }
-
-    fn flow(&self, flow: &FlowView) -> view::Flow {
-        let (initiator, target) = (&flow.initiator, &flow.target);
-        view::Flow {
-            protocol: protocol_name(initiator.key.tuple.protocol),
-            state: flow.state.name().into(),
-            vpc_endpoint: flow.via.map(|idx| self.named(idx).1),
-            initiator: self.side(initiator, initiator.key.tuple),
-            // Its packets are the answers; people compare what the initiator sent with what the target received.
-            target: self.side(target, target.key.tuple.reversed()),
-            age_seconds: flow.age.as_secs_f64(),
-            idle_seconds: flow.idle.as_secs_f64(),
-        }
-    }
-
-    fn side(&self, side: &SideView, tuple: FiveTuple) -> view::FlowSide {
-        let (network_interface_id, owner, stack) = self.named(side.key.ingress);
-        view::FlowSide {
-            network_interface_id,
-            owner,
-            stack,
-            source: tuple.src.to_string(),
-            source_port: tuple.src_port,
-            destination: tuple.dst.to_string(),
-            destination_port: tuple.dst_port,
-            packets: side.packets,
-            bytes: side.bytes,
         }
     }
 
@@ -296,14 +260,6 @@ impl Fabric {
             .subnet(id)
             .map(|subnet| subnet.client_token.clone())
             .unwrap_or_default()
-    }
-}
-
-/// AWS's spelling.
-fn protocol_name(protocol: Protocol) -> String {
-    match protocol {
-        Protocol::ICMPV6 => "ICMPv6".into(),
-        other => other.to_string().to_uppercase(),
     }
 }
 

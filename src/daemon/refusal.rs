@@ -41,6 +41,17 @@ impl Refusal {
         Self::Malformed(StatusCode::BAD_REQUEST, message.into())
     }
 
+    /// The same, of the value of a flag, or of the query's parameter of its name.
+    pub fn of_flag(self, flag: &str) -> Self {
+        match self {
+            Self::Malformed(status, message) => {
+                Self::Malformed(status, format!("--{flag}: {message}"))
+            }
+            Self::Unknown(_, message) => Self::malformed(format!("--{flag}: {message}")),
+            other => other,
+        }
+    }
+
     fn status(&self) -> StatusCode {
         match self {
             Self::Malformed(status, _) => *status,

@@ -6,10 +6,12 @@ use axum::http::StatusCode;
 
 use super::refusal::Refusal;
 use super::view;
-use crate::control::id::{Id, InstanceId, TargetGroupId, VpcEndpointId, VpcEndpointServiceId};
+use crate::control::id::{
+    Id, InstanceId, NetworkInterfaceId, TargetGroupId, VpcEndpointId, VpcEndpointServiceId,
+};
 use crate::control::{
-    ControlState, Instance, Owner, TargetGroup, TargetType, VpcEndpoint, VpcEndpointService,
-    command,
+    ControlState, Instance, NetworkInterface, Owner, TargetGroup, TargetType, VpcEndpoint,
+    VpcEndpointService, command,
 };
 use crate::template::nearest;
 
@@ -90,10 +92,24 @@ pub fn target_group<'a>(state: &'a ControlState, name: &str) -> Result<&'a Targe
 pub fn instance<'a>(state: &'a ControlState, name: &str) -> Result<&'a Instance, Refusal> {
     let candidates = state.instances().map(|instance| {
         let id = instance.instance_id;
-        let names = vec![id.to_string()];
+        let names = [Some(id.to_string()), instance.tags.name().map(Into::into)];
+        let names = names.into_iter().flatten();
+        let names = names.chain([instance.namespace.clone()]).collect();
         Candidate::new(state, id, &instance.client_token, names, instance)
     });
     find::<InstanceId, _>(name, candidates.collect(), "privlink show interfaces")
+}
+
+/// The network interface with this id.
+pub fn network_interface<'a>(
+    state: &'a ControlState,
+    id: &str,
+) -> Result<&'a NetworkInterface, Refusal> {
+    let candidates = state.network_interfaces().map(|eni| {
+        let known = eni.network_interface_id;
+        Candidate::new(state, known, "", vec![known.to_string()], eni)
+    });
+    find::<NetworkInterfaceId, _>(id, candidates.collect(), "privlink show interfaces")
 }
 
 /// Targets as the control plane wants them: instances by their ids.

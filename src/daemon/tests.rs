@@ -30,12 +30,17 @@ fn w1() -> Templates {
 }
 
 fn fabric() -> Fabric {
+    fabric_for(8192)
+}
+
+/// One with room for so many flows.
+fn fabric_for(max_flows: usize) -> Fabric {
     let stacks = w1().load().unwrap();
     let dataplane = Dataplane::new(Settings {
         workers: 1,
         seed: 7,
         mtu: 9001,
-        max_flows: 1024,
+        max_flows,
         query_log: false,
     });
     dataplane.apply(compile(&stacks.state));
@@ -183,13 +188,11 @@ fn the_socket_answers_json_in_aws_names() {
         body[0]["NetworkInterfaces"][1]["PrivateIpAddress"],
         "172.18.1.70"
     );
-    for path in ["/v1/flows", "/v1/drops"] {
-        assert_eq!(
-            ask(&format!("GET {path}")).1,
-            serde_json::json!([]),
-            "{path}"
-        );
-    }
+    assert_eq!(ask("GET /v1/drops").1, serde_json::json!([]));
+    assert_eq!(
+        ask("GET /v1/flows").1,
+        serde_json::json!({ "Flows": [], "NextToken": null })
+    );
     for (path, key) in [("/v1/daemon", "Pid"), ("/v1/topology", "Instances")] {
         assert!(!ask(&format!("GET {path}")).1[key].is_null(), "{path}");
     }
@@ -215,6 +218,7 @@ fn what_is_not_understood_is_an_error_with_a_message() {
 }
 
 mod changes;
+mod flows;
 
 #[test]
 fn a_target_is_an_instance_of_its_groups_own_account() {

@@ -3,11 +3,13 @@
 //! Invariant: a field that is here once keeps its name and meaning; new ones may come beside it.
 
 mod changes;
+mod flows;
 mod names;
 
 use serde::{Deserialize, Serialize};
 
 pub use changes::*;
+pub use flows::*;
 pub use names::*;
 
 /// `GET /v1/daemon`: who answers.
@@ -399,50 +401,6 @@ pub struct NetworkInterface {
     pub bytes_out: u64,
     /// Packets that were dropped.
     pub packets_dropped: u64,
-}
-
-/// `GET /v1/flows`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct Flow {
-    /// `TCP`, `UDP`, `ICMP` or a number.
-    pub protocol: String,
-    /// Where it stands in its life.
-    pub state: String,
-    /// The endpoint that it came through, by its name in the template; `None` inside a VPC.
-    pub vpc_endpoint: Option<String>,
-    /// As its initiator sees it.
-    pub initiator: FlowSide,
-    /// As its target sees it.
-    pub target: FlowSide,
-    /// Seconds since it was opened.
-    pub age_seconds: f64,
-    /// Seconds since its last packet.
-    pub idle_seconds: f64,
-}
-
-/// One side of a flow: the addresses of packets from the initiator to the target, as this side has them on its wire.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct FlowSide {
-    /// `eni-...`
-    pub network_interface_id: String,
-    /// The name in the template of the interface's owner.
-    pub owner: String,
-    /// The stack that the interface is part of.
-    pub stack: String,
-    /// Source of the initiator's packets.
-    pub source: String,
-    /// Source port, or ICMP identifier.
-    pub source_port: u16,
-    /// Destination of the initiator's packets.
-    pub destination: String,
-    /// Destination port.
-    pub destination_port: u16,
-    /// Packets that this side sent.
-    pub packets: u64,
-    /// Their bytes, IP headers included.
-    pub bytes: u64,
 }
 
 /// `GET /v1/drops`: one reason at one interface.

@@ -120,7 +120,7 @@ impl Dataplane {
     fn mark(&self, places: Range<usize>, now: Instant) -> usize {
         let end = places.end;
         let snapshot = self.snapshot.load();
-        for flow in self.flows.live(places) {
+        for (_, flow) in self.flows.live(places) {
             if !flow.expired(Side::Initiator, now) && !snapshot.allows(flow) {
                 flow.cut();
             }

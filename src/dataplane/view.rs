@@ -1,5 +1,7 @@
 //! What the data plane shows of itself: counters and flows.
 
+use std::ops::Range;
+use std::sync::atomic::{Ordering::Acquire, fence};
 use std::time::Duration;
 
 use super::Dataplane;
@@ -18,6 +20,8 @@ pub struct FlowView {
     pub target: SideView,
     /// The endpoint's interface that it came through, or that of the load balancer in its own VPC; `None` without either.
     pub via: Option<EniIdx>,
+    /// The gateway's or node's interface whose address its target sees; `None` without either.
+    pub gateway: Option<EniIdx>,
     /// Where in its life it is.
     pub state: State,
     /// Time since it opened.
@@ -38,16 +42,29 @@ pub struct SideView {
 }
 
 impl Dataplane {
-    /// The flows alive at `now`, in no order. Those that change meanwhile may be seen half-way.
-    pub fn flows(&self, now: Instant) -> Vec<FlowView> {
-        let alive = |flow: &&Flow| {
-            !flow.expired(Side::Initiator, now) && !flow.state().has(State::REPLACED)
-        };
-        self.flows
-            .iter()
-            .filter(alive)
-            .map(|flow| view(flow, now))
-            .collect()
+    /// One more than the last place of the flow table that is in use.
+    pub fn flow_places(&self) -> usize {
+        self.flows.extent()
+    }
+
+    /// The flows alive at `now` in these places of the flow table, each with its place, which it keeps for life. Those that
+    /// change meanwhile may be seen half-way.
+    pub fn flows(
+        &self,
+        places: Range<usize>,
+        now: Instant,
+    ) -> impl Iterator<Item = (usize, FlowView)> {
+        let snapshot = self.snapshot.load_full();
+        self.flows.live(places).filter_map(move |(place, flow)| {
+            let opened = flow.opened();
+            let state = flow.state();
+            let view = view(&snapshot, flow, now);
+            // What has been read is one flow's if that is still there.
+            fence(Acquire);
+            let is_whole = flow.is_live() && flow.opened() == opened;
+            let is_alive = !flow.expired(Side::Initiator, now) && !state.has(State::REPLACED);
+            (is_whole && is_alive).then_some((place, view))
+        })
     }
 
     /// The counters of every interface, in index order.
@@ -58,7 +75,7 @@ impl Dataplane {
             .iter()
             .map(|(idx, eni)| (idx, eni.totals()))
             .collect();
-        for flow in self.flows.iter() {
+        for (_, flow) in self.flows.live(0..self.flows.extent()) {
             for (idx, received, sent) in self.passed_through(&snapshot, flow) {
                 if let Ok(at) = counters.binary_search_by_key(&idx, |(idx, _)| *idx)
                     && let Some((_, counters)) = counters.get_mut(at)
@@ -80,12 +97,7 @@ impl Dataplane {
         snapshot: &Snapshot,
         flow: &Flow,
     ) -> impl Iterator<Item = (EniIdx, Side, Side)> {
-        let role = |idx| snapshot.eni(idx).ok().map(|eni| eni.interface.role);
-        let (endpoint, gateway) = match (flow.via(), flow.via().and_then(role)) {
-            (via, Some(Role::Endpoint(destination))) => (via, destination.gateway()),
-            (via, Some(Role::Node { .. })) => (None, via),
-            (via, _) => (via, None),
-        };
+        let (endpoint, gateway) = between(snapshot, flow.via());
         let (initiator, target) = (Side::Initiator, Side::Target);
         let endpoint = endpoint.map(|idx| (idx, initiator, target));
         endpoint
@@ -94,21 +106,33 @@ impl Dataplane {
     }
 }
 
-fn view(flow: &Flow, now: Instant) -> FlowView {
+fn view(snapshot: &Snapshot, flow: &Flow, now: Instant) -> FlowView {
     let side = |side| SideView {
         key: flow.key(side),
         packets: flow.packets(side),
         bytes: flow.bytes(side),
     };
+    let via = flow.via();
     FlowView {
         initiator: side(Side::Initiator),
         target: side(Side::Target),
-        via: flow.via(),
+        via,
+        gateway: between(snapshot, via).1,
         state: flow.state(),
         age: now.since(flow.opened()),
         idle: now.since(
             flow.last_seen(Side::Initiator)
                 .max(flow.last_seen(Side::Target)),
         ),
+    }
+}
+
+/// The endpoint's interface of a flow that came through `via`, and the gateway's or node's.
+fn between(snapshot: &Snapshot, via: Option<EniIdx>) -> (Option<EniIdx>, Option<EniIdx>) {
+    let role = |idx| snapshot.eni(idx).ok().map(|eni| eni.interface.role);
+    match via.and_then(role) {
+        Some(Role::Endpoint(destination)) => (via, destination.gateway()),
+        Some(Role::Node { .. }) => (None, via),
+        _ => (via, None),
     }
 }

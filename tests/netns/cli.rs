@@ -140,10 +140,33 @@ fn flows_show_both_sides_of_the_nat() -> Result<()> {
         "{flow}"
     );
     ensure!(flow["Target"]["Source"] != INSTANCE, "{flow}");
-    let table = text(&site.privlink(&["show", "flows"])?);
+    let show = |filters: &[&str]| {
+        let output = site.privlink(&[&["show", "flows"], filters].concat())?;
+        Ok::<_, anyhow::Error>(text(&output))
+    };
+    let gateway = format!(
+        "{}:{}",
+        flow["Target"]["Source"].as_str().unwrap_or_default(),
+        flow["Target"]["SourcePort"]
+    );
+    for filters in [
+        &[][..],
+        &["--from", &consumer, "--to", &format!("{ENDPOINT}:80")],
+        &["--from", &gateway, "--limit", "1"],
+        &["--endpoint", "Endpoint", "--state", "established"],
+    ] {
+        let table = show(filters)?;
+        ensure!(
+            table.contains(ENDPOINT) && table.contains("established"),
+            "{filters:?}: {table}"
+        );
+    }
+    let none = show(&["--to", "10.0.0.0/8"])?;
+    ensure!(none == "No flow matches.\n", "{none}");
+    let error = show(&["--endpoint", "Endpiont"])?;
     ensure!(
-        table.contains(ENDPOINT) && table.contains("established"),
-        "{table}"
+        error.contains("--endpoint: there is no VPC endpoint `Endpiont`; did you mean Endpoint?"),
+        "{error}"
     );
     Ok(())
 }

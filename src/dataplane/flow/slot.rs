@@ -255,7 +255,7 @@ impl Flow {
     }
 
     /// Is it in the table?
-    pub(super) fn is_live(&self) -> bool {
+    pub(in crate::dataplane) fn is_live(&self) -> bool {
         State(self.state.load(Acquire)).has(State::LIVE)
     }
 

@@ -97,6 +97,9 @@ impl State {
         self.has(Self::OPEN) && !self.closing()
     }
 
+    /// The names of the states of flows along which packets pass.
+    pub const NAMES: [&str; 4] = ["half-open", "established", "closing", "reset"];
+
     /// What a person calls it.
     pub const fn name(self) -> &'static str {
         match self {

@@ -342,16 +342,15 @@ impl FlowTable {
         self.free_last(number, flow, epochs.retire());
     }
 
-    /// All flows that are there now, in no order.
-    pub(in crate::dataplane) fn iter(&self) -> impl Iterator<Item = &Flow> {
-        self.live(0..self.extent())
-    }
-
-    /// The flows in these places.
-    pub(in crate::dataplane) fn live(&self, places: Range<usize>) -> impl Iterator<Item = &Flow> {
-        places.filter_map(|number| {
+    /// The flows in these places, each with its place.
+    pub(in crate::dataplane) fn live(
+        &self,
+        places: Range<usize>,
+    ) -> impl Iterator<Item = (usize, &Flow)> {
+        let end = places.end.min(self.extent());
+        (places.start..end).filter_map(|number| {
             let flow = self.flow(number as u32)?;
-            flow.is_live().then_some(flow)
+            flow.is_live().then_some((number, flow))
         })
     }
 
