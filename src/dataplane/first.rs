@@ -297,6 +297,6 @@ pub(super) fn answer_key(source: &Eni, destination: &Eni, headers: &Headers) -> 
     };
     match is_instance(source) {
         true => (key, Claim::Implied),
-        false => (key, Claim::Unused),
+        false => (key, Claim::Own),
     }
 }

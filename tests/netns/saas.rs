@@ -13,6 +13,7 @@ crate::tests!(
     an_endpoint_that_is_not_accepted_is_silent,
     a_killed_target_is_taken_out_and_its_connections_are_reset,
     an_http_probe_goes_by_the_page_that_nginx_has,
+    no_server_accepts_a_tcp_probe,
 );
 
 /// The endpoint's address.
@@ -212,5 +213,48 @@ fn an_http_probe_goes_by_the_page_that_nginx_has() -> Result<()> {
     std::fs::write(site.files().join("alive"), vec![b'x'; 1 << 20])?;
     wait_for_health(&site, [HEALTHY; 2])?;
     ensure!(site.drops()?.is_empty(), "{:?}", site.drops()?);
+    Ok(())
+}
+
+fn no_server_accepts_a_tcp_probe() -> Result<()> {
+    // Prints the beginning of what each connection says.
+    let server = "import socket\n\
+                  s = socket.create_server(('', 80))\n\
+                  print('ready', flush=True)\n\
+                  while True:\n\
+                  \x20   c = s.accept()[0]; print(c.recv(14).hex(), flush=True)\n\
+                  \x20   while c.recv(1000): pass";
+    for proxied in ["false", "true"] {
+        let mut provider = Template::example("saas-provider.yaml");
+        if proxied == "true" {
+            provider = provider.edit("Value: !Ref ProxyProtocol", "Value: \"true\"");
+        }
+        let mut site = site_of("false", provider)?;
+        let targets = [site.b.clone(), format!("{}2", site.b)];
+        let mut accepted = vec![];
+        for target in &targets {
+            accepted.push(site.spawn(target, &["python3", "-uc", server], "ready")?);
+        }
+        wait_for_health(&site, [HEALTHY; 2])?;
+        let client = format!(
+            "import socket\nfor _ in range(20): socket.create_connection(('{ENDPOINT}', 80)).send(b'a client {}')",
+            "-".repeat(10)
+        );
+        let client_of = site.a.clone();
+        site.ok(&client_of, &["python3", "-uc", &client])?;
+        let expected = match proxied {
+            // The header's signature, and PROXY, not LOCAL.
+            "true" => "0d0a0d0a000d0a515549540a2111",
+            _ => "6120636c69656e74202d2d2d2d2d",
+        };
+        for lines in &accepted {
+            let first = lines.recv_timeout(Duration::from_secs(10))?;
+            ensure!(first == expected, "proxied: {proxied}: {first:?}");
+            for line in lines.try_iter() {
+                ensure!(line == expected, "proxied: {proxied}: {line:?}");
+            }
+        }
+        ensure!(site.drops()?.is_empty(), "{:?}", site.drops()?);
+    }
     Ok(())
 }

@@ -101,6 +101,22 @@ fn flags(packet: &SimPacket) -> u8 {
     packet.bytes[33]
 }
 
+/// The sequence number.
+fn number(packet: &SimPacket) -> u32 {
+    u32::from_be_bytes(packet.bytes[24..28].try_into().unwrap())
+}
+
+/// A world in which the target's server says what the test says, and the first SYN to it.
+fn probing(topology: &Topology) -> (World, SimPacket) {
+    let mut world = World::new(topology);
+    loop {
+        let said = world.advance(Duration::from_millis(10));
+        if let Some(syn) = probes(&said, 1).pop() {
+            return (world, syn);
+        }
+    }
+}
+
 /// The bytes that these segments carry.
 fn said_by(packets: &[SimPacket]) -> Vec<u8> {
     let payload = |packet: &SimPacket| {
@@ -115,10 +131,9 @@ fn a_tcp_probe_comes_from_the_nodes_own_address_and_leaves_nothing_behind() {
     let mut world = world(&probed(2, HealthCheckProtocol::Tcp), &Server::Accepts);
     let said = world.advance(2 * SECOND);
     let packets = probes(&said, 1);
-    assert_eq!(
-        packets.iter().map(flags).collect::<Vec<_>>(),
-        [SYN, ACK, RST | ACK]
-    );
+    // No server notices: the handshake is not completed.
+    assert_eq!(packets.iter().map(flags).collect::<Vec<_>>(), [SYN, RST]);
+    assert_eq!(number(&packets[1]), number(&packets[0]) + 1);
     for packet in &packets {
         assert!(packet.checksums_are_right());
         let (address, port) = source(&packet.tuple());
@@ -135,6 +150,85 @@ fn a_tcp_probe_comes_from_the_nodes_own_address_and_leaves_nothing_behind() {
         flows.iter().all(|flow| flow.state.name() == "reset"),
         "{flows:?}"
     );
+}
+
+#[test]
+fn a_tcp_probe_goes_by_what_connect_would_take() {
+    // Flags and acknowledgement number, from the one behind the SYN; how the node answers, and what it makes of the target.
+    let rows: [(u8, u32, &[u8], &str); 7] = [
+        (SYN | ACK, 0, &[RST], "healthy"),
+        (RST | ACK, 0, &[], "failed"),
+        (SYN | ACK, 1, &[RST], "initial"),
+        (ACK, 77, &[RST], "initial"),
+        (ACK, 0, &[], "initial"),
+        (RST | ACK, 1, &[], "initial"),
+        (RST, 0, &[], "initial"),
+    ];
+    for (flags_of_it, ahead, expected, state) in rows {
+        let mut topology = probed(2, HealthCheckProtocol::Tcp);
+        let check = topology.target_group().health_check.as_mut().unwrap();
+        check.unhealthy_threshold = 1;
+        let (mut world, syn) = probing(&topology);
+        let ack = number(&syn).wrapping_add(1 + ahead);
+        let own = tcp((Topology::target_address(1), PORT), source(&syn.tuple()));
+        let answer = own.clone().segment(flags_of_it, 5000, ack);
+        let outcome = world.send(eni(1), &answer);
+        assert_eq!(outcome.verdict, Verdict::Answered);
+        let said = probes(&outcome.replies, 1);
+        let what = format!("{flags_of_it:#x} {ahead}");
+        assert_eq!(
+            said.iter().map(flags).collect::<Vec<_>>(),
+            expected,
+            "{what}"
+        );
+        assert!(said.iter().all(|reset| number(reset) == ack), "{what}");
+        let found = match health(&world, 1)[..] {
+            [TargetHealth::Unhealthy(Failure::Failed)] => "failed",
+            [health] => health.state(),
+            _ => panic!("{what}"),
+        };
+        assert_eq!(found, state, "{what}");
+        if state == "initial" {
+            // It goes on: the SYN comes again, and the right answer to that is taken.
+            let again = probes(&world.advance(SECOND), 1);
+            assert_eq!(again.iter().map(flags).collect::<Vec<_>>(), [SYN], "{what}");
+            assert_eq!(number(&again[0]), number(&syn), "{what}");
+            world.send(
+                eni(1),
+                &own.segment(SYN | ACK, 9000, number(&syn).wrapping_add(1)),
+            );
+            assert_eq!(names(&world, 1).0, "healthy", "{what}");
+        }
+        assert_eq!(world.new_drops(), drops([]), "{what}");
+    }
+}
+
+#[test]
+fn a_syn_comes_again_each_time_later_until_the_deadline_and_a_late_answer_is_reset() {
+    let (mut world, syn) = probing(&probed(2, HealthCheckProtocol::Tcp));
+    let mut said = vec![];
+    // It was sent within the last 10 ms.
+    for tenth in 0..40 {
+        let packets = probes(&world.advance(SECOND / 10), 1);
+        let of_it = packets
+            .iter()
+            .filter(|it| source(&it.tuple()) == source(&syn.tuple()));
+        said.extend(of_it.map(|it| (tenth, flags(it), number(it) - number(&syn))));
+    }
+    assert_eq!(said, [(9, SYN, 0), (29, SYN, 0), (39, RST, 1)]);
+    assert_eq!(told(&world)[&1].len(), 2, "it has failed once");
+    let ack = number(&syn) + 1;
+    let own = tcp((Topology::target_address(1), PORT), source(&syn.tuple()));
+    let late = world.send(eni(1), &own.segment(SYN | ACK, 5000, ack));
+    assert_eq!(late.verdict, Verdict::Answered);
+    let said = probes(&late.replies, 1);
+    assert_eq!(
+        said.iter()
+            .map(|it| (flags(it), number(it)))
+            .collect::<Vec<_>>(),
+        [(RST, ack)]
+    );
+    assert_eq!(names(&world, 1).0, "initial");
 }
 
 #[test]
@@ -505,20 +599,24 @@ fn an_answer_with_a_wrong_checksum_is_none_and_a_super_packet_without_one_is() {
 }
 
 #[test]
-fn behind_a_proxy_header_a_probe_says_that_it_is_the_load_balancers_own() {
+fn behind_a_proxy_header_an_http_probe_says_that_it_is_the_load_balancers_own_and_a_tcp_probe_nothing()
+ {
     let local = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
     for protocol in [HealthCheckProtocol::Tcp, http()] {
         let mut topology = probed(2, protocol.clone());
         topology.target_group().proxy_protocol = true;
         let mut world = world(&topology, &Server::http(200));
-        let said = world.advance(2 * SECOND);
-        let said = said_by(&probes(&said, 1));
-        assert!(said.starts_with(local));
-        let request = said.strip_prefix(local).unwrap();
-        assert_eq!(
-            request.starts_with(b"GET /health "),
-            protocol != HealthCheckProtocol::Tcp
-        );
+        let packets = probes(&world.advance(2 * SECOND), 1);
+        let said = said_by(&packets);
+        match protocol {
+            HealthCheckProtocol::Tcp => {
+                assert_eq!(packets.iter().map(flags).collect::<Vec<_>>(), [SYN, RST]);
+            }
+            HealthCheckProtocol::Http { .. } => {
+                let request = said.strip_prefix(local).unwrap();
+                assert!(request.starts_with(b"GET /health "));
+            }
+        }
         assert_eq!(names(&world, 1), ("healthy", None));
     }
 }

@@ -1,6 +1,6 @@
 //! The host behind an interface that no instance stands behind: smoltcp, fed and drained one packet at a time.
 //!
-//! It answers ICMP echo, opens the connections of health checks, each on a stack of its own, and has the resolvers' sockets. It has no
+//! It answers ICMP echo, opens the connections of HTTP health checks, each on a stack of its own, and has the resolvers' sockets. It has no
 //! say in what reaches it: the pipeline has already asked the security groups, and checked checksums where there is one.
 
 use std::collections::VecDeque;

@@ -73,6 +73,8 @@ pub(in crate::dataplane) struct Opened<'a> {
 pub(in crate::dataplane) enum Claim {
     /// If it leads nowhere.
     Unused,
+    /// Also if the flow that has it has the same initiator, and so is the same connection's.
+    Own,
     /// Also if a resting flow yields it.
     Yielded,
     /// Only if a resting flow through the same endpoint yields it.
@@ -98,6 +100,7 @@ impl Request {
         let is_yielded = || side == Side::Target && self.syn.is_some_and(|syn| old.yields_to(&syn));
         match claim {
             Claim::Unused => false,
+            Claim::Own => old.is(side.other(), &self.initiator.to_words()),
             Claim::Yielded => is_yielded(),
             Claim::EndpointYielded => old.via() == self.terms.via && is_yielded(),
             Claim::InterfaceYielded => {

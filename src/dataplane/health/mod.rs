@@ -1,14 +1,17 @@
 //! Health checks: every node of a load balancer probes the targets that it may choose, from its own address.
 //!
-//! A probe is a host behind the node's interface (`probe`), and its packets go the way of any packet: as the node's they pass the
-//! security groups and open a flow, and what comes back along that is handed to the host. So a packet costs nothing for there being
-//! health checks, and finds its probe by its flow's key. What probes find (`state`) goes to the bits that [`Balancers`] choose by.
+//! A probe is a host behind the node's interface (`probe`), which sends half a handshake (`handshake`) or a request (`exchange`). Its
+//! packets go the way of any packet: as the node's they pass the security groups and open a flow, and what comes back along that
+//! is handed to the host. So a packet costs nothing for there being health checks, and finds its probe by its flow's key. What
+//! probes find (`state`) goes to the bits that [`Balancers`] choose by.
 //!
 //! The first worker begins probes, a few at a time and spread over their interval; whichever worker reads a target's answer
 //! goes on with the probe that it belongs to.
 //!
 //! [`Balancers`]: super::balance::Balancers
 
+mod exchange;
+mod handshake;
 mod http;
 mod plan;
 mod probe;
@@ -32,7 +35,7 @@ use super::schedule::{Due, Schedule};
 use super::time::Instant;
 use super::verdict::{DropReason, Verdict};
 use super::worker::Worker;
-use crate::net::{Addr, FiveTuple, Headers, Packet, Protocol, VnetHeader};
+use crate::net::{Addr, FiveTuple, Headers, Packet, Protocol, Transport, VnetHeader, tcp};
 use plan::{Duty, Key};
 pub(super) use plan::{Plan, plan};
 use probe::Probe;
@@ -429,7 +432,7 @@ impl Dataplane {
         worker: &mut Worker,
         ledger: &mut Ledger,
         key: Key,
-        packet: Option<&[u8]>,
+        received: Option<(&Packet<'_>, &Headers)>,
         now: Instant,
     ) {
         let Some(check) = ledger.checks.get_mut(&key) else {
@@ -439,7 +442,7 @@ impl Dataplane {
             return;
         };
         let node = probe.key.ingress;
-        let step = probe.step(packet, now);
+        let step = probe.step(received, now);
         let due = match step.is_over {
             true => check.next.map(|next| next.max(now)),
             false => Some(probe.due(now)),
@@ -516,7 +519,7 @@ impl Dataplane {
         }
     }
 
-    /// Hands what came back along a probe's flow to the probe, if that is still there.
+    /// Hands what came back along a probe's flow to the probe. If that is over, the node refuses it as a host does.
     fn answer_probe(
         &self,
         worker: &mut Worker,
@@ -528,11 +531,18 @@ impl Dataplane {
         let own = flow.key(Side::Initiator);
         let is_known = worker.count_received(own.ingress, headers.len).is_ok();
         if is_known && packet.is_intact(headers) {
-            self.checks.with(|ledger| {
-                if let Some(key) = ledger.probes.get(&own.to_words()).copied() {
-                    self.go_on(worker, ledger, key, Some(packet.bytes()), now);
-                }
+            let probe = self.checks.with(|ledger| {
+                let key = ledger.probes.get(&own.to_words()).copied()?;
+                self.go_on(worker, ledger, key, Some((packet, headers)), now);
+                Some(key)
             });
+            if probe.is_none()
+                && let Transport::Tcp(segment) = &headers.transport
+                && let Some(reset) = tcp::reset(headers, segment)
+            {
+                // What is lost is lost, as on a wire.
+                let _ = self.send_own(worker, own.ingress, reset, now);
+            }
         }
         Verdict::Answered
     }
