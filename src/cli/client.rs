@@ -1,5 +1,6 @@
 //! Asks the running daemon: one HTTP request over the Unix socket in its state directory.
 
+use std::convert::Infallible;
 use std::io::ErrorKind;
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -13,16 +14,19 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
-use crate::daemon::{StateDir, view};
+use crate::daemon::{Holder, StateDir, view};
 
-/// How long the daemon may take to answer; a change may have to wait for others, and make many links.
+/// How long the daemon may take to answer a question.
 const PATIENCE: Duration = Duration::from_secs(10);
-const PATIENCE_TO_CHANGE: Duration = Duration::from_secs(120);
+/// A change may have to wait for others and make many links. It may take as long as it wants, while the daemon answers
+/// whether it is there, which it is asked this often.
+const ASK_EVERY: Duration = Duration::from_secs(3);
 
 /// The parsed answer of the daemon in `dir` to `GET path`.
 pub(crate) fn fetch<T: DeserializeOwned>(dir: &StateDir, path: &str) -> Result<T> {
-    let request = Request::get(path).body(Full::default());
-    ask(dir, path, request?, PATIENCE)
+    let request = Request::get(path).body(Full::default())?;
+    let body = runtime()?.block_on(within(PATIENCE, dir, ask(dir, request)))?;
+    parse(&body, path)
 }
 
 /// The parsed answer of the daemon in `dir` to `POST path`.
@@ -33,8 +37,9 @@ pub(crate) fn send<T: DeserializeOwned>(
 ) -> Result<T> {
     let request = Request::post(path)
         .header("Content-Type", "application/json")
-        .body(serde_json::to_vec(body)?.into());
-    ask(dir, path, request?, PATIENCE_TO_CHANGE)
+        .body(serde_json::to_vec(body)?.into())?;
+    let body = runtime()?.block_on(while_it_answers(dir, ask(dir, request)))?;
+    parse(&body, path)
 }
 
 /// Gives `each` every line of the answer to `GET path` as it comes, until there are no more.
@@ -67,26 +72,67 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
         .build()?)
 }
 
-fn ask<T: DeserializeOwned>(
-    dir: &StateDir,
-    path: &str,
-    request: Request<Full<Bytes>>,
+/// The whole of the answer.
+async fn ask(dir: &StateDir, request: Request<Full<Bytes>>) -> Result<Bytes> {
+    let body = connect(dir, request).await?.into_body().collect().await;
+    Ok(body.context("the daemon's answer broke off")?.to_bytes())
+}
+
+/// What comes of `answer` in time.
+async fn within<T>(
     patience: Duration,
+    dir: &StateDir,
+    answer: impl Future<Output = Result<T>>,
 ) -> Result<T> {
-    let answer = async {
-        let body = connect(dir, request).await?.into_body().collect().await;
-        Ok::<_, anyhow::Error>(body.context("the daemon's answer broke off")?.to_bytes())
+    match tokio::time::timeout(patience, answer).await {
+        Ok(answer) => answer,
+        Err(_) => bail!(silent(dir, patience)),
+    }
+}
+
+/// What comes of `answer`, while the daemon answers that it is there.
+async fn while_it_answers<T>(dir: &StateDir, answer: impl Future<Output = Result<T>>) -> Result<T> {
+    let is_there = async {
+        loop {
+            tokio::time::sleep(ASK_EVERY).await;
+            let question = Request::get("/v1/daemon").body(Full::default())?;
+            within(PATIENCE, dir, ask(dir, question)).await?;
+        }
     };
-    let body = runtime()?
-        .block_on(async { tokio::time::timeout(patience, answer).await })
-        .with_context(|| {
-            let seconds = patience.as_secs();
-            format!(
-                "the daemon in {} has not answered within {seconds} s",
-                dir.path().display()
-            )
-        })??;
-    serde_json::from_slice(&body).with_context(|| {
+    tokio::select! {
+        biased;
+        answer = answer => answer,
+        silence = is_there => {
+            let silence: Result<Infallible> = silence;
+            let Err(silence) = silence;
+            Err(anyhow!("{silence:#}; the change may still be made"))
+        }
+    }
+}
+
+/// That the daemon does not answer, and why if that can be seen.
+fn silent(dir: &StateDir, patience: Duration) -> String {
+    let path = dir.path().display();
+    match dir.holder() {
+        Some(Holder { pid, .. }) if is_stopped(pid) => {
+            format!("the daemon in {path} (pid {pid}) is stopped: `kill -CONT {pid}` lets it go on")
+        }
+        _ => format!(
+            "the daemon in {path} has not answered within {} s",
+            patience.as_secs()
+        ),
+    }
+}
+
+/// Has the process been stopped (SIGSTOP, a debugger)? See proc_pid_stat(5).
+fn is_stopped(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit_once(") ").map(|(_, rest)| rest);
+    state.is_some_and(|state| state.starts_with(['T', 't']))
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8], path: &str) -> Result<T> {
+    serde_json::from_slice(body).with_context(|| {
         format!("the daemon's answer to {path} is not understood: is it of another release?")
     })
 }
@@ -131,6 +177,13 @@ fn broken_off(dir: &StateDir) -> String {
 
 fn no_daemon(dir: &StateDir, error: std::io::Error) -> anyhow::Error {
     let path = dir.path().display();
+    let is_absent = matches!(
+        error.kind(),
+        ErrorKind::NotFound | ErrorKind::ConnectionRefused
+    );
+    if is_absent && let Some(holder) = dir.holder() {
+        return anyhow!("{}", holder.out_of_reach(dir));
+    }
     match error.kind() {
         ErrorKind::NotFound | ErrorKind::ConnectionRefused => anyhow!(
             "no daemon is running in {path}: start one with `privlink up TEMPLATE`, or name its directory with --state-dir"

@@ -36,7 +36,7 @@ impl Down {
                 )
             }
         };
-        output::write_stdout(&text)?;
+        output::write_done(&text);
         Ok(ExitCode::SUCCESS)
     }
 }

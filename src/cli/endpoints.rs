@@ -65,13 +65,18 @@ impl Endpoints {
             };
             client::send(&dir, &format!("/v1/vpc-endpoints/{verb}"), &body)
         };
+        let only_listed = matches!(self.what, What::List);
         let rows: Vec<VpcEndpoint> = match self.what {
             What::List => client::fetch(&dir, "/v1/vpc-endpoints")?,
             What::Accept(names) => answer("accept", names)?,
             What::Reject(names) => answer("reject", names)?,
             What::Delete(names) => answer("delete", names)?,
         };
-        output::write_stdout(&show::rendered(&dir, &rows, global.output, people)?)?;
+        let text = show::rendered(&dir, &rows, global.output, people)?;
+        match only_listed {
+            true => output::write_stdout(&text)?,
+            false => output::write_done(&text),
+        }
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -157,7 +157,14 @@ pub(crate) fn write_more(bytes: &[u8]) -> Result<ControlFlow<()>> {
     }
 }
 
-/// The same for the last words of a program that has run for long: its reader may have stopped to read, and is not waited for.
+/// Prints what has been done. It is done all the same where that cannot be printed, which is a warning, and no failure.
+pub(crate) fn write_done(text: &str) {
+    if let Err(error) = write_stdout(text) {
+        print_warning(&format!("it is done, but not printed: {error:#}"));
+    }
+}
+
+/// As [`write_stdout`], for the last words of a program that has run for long: its reader may have stopped to read, and is not waited for.
 pub(crate) fn write_farewell(text: &'static str) -> Result<()> {
     let (written, outcome) = mpsc::channel();
     // Without a thread its sender is dropped, and they are left out.

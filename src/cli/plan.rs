@@ -11,10 +11,15 @@ use crate::daemon::view::{Change, ChangeAction, Plan, PropertyChange};
 
 /// Prints what was changed or would be.
 pub(super) fn print(plan: &Plan, format: OutputFormat) -> Result<()> {
-    output::write_stdout(&match format {
+    let text = match format {
         OutputFormat::Json => output::json(plan)?,
         OutputFormat::Table => people(plan, std::io::stdout().is_terminal()),
-    })
+    };
+    match plan.applied {
+        true => output::write_done(&text),
+        false => output::write_stdout(&text)?,
+    }
+    Ok(())
 }
 
 fn people(plan: &Plan, is_terminal: bool) -> String {

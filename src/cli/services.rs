@@ -56,7 +56,7 @@ impl Services {
                 };
                 let service: VpcEndpointService = client::send(&dir, &path, &body)?;
                 let text = show::rendered(&dir, &[service], global.output, show::private_names)?;
-                output::write_stdout(&text)?;
+                output::write_done(&text);
                 output::print_note(
                     "the record is being looked up; `privlink services list` shows the outcome",
                 );

@@ -80,12 +80,17 @@ impl Targets {
             let path = format!("/v1/target-groups/{verb}-targets");
             Ok(vec![client::send(&dir, &path, &body)?])
         };
+        let only_listed = matches!(self.what, What::List);
         let groups = match self.what {
             What::List => client::fetch(&dir, "/v1/target-groups")?,
             What::Register(names) => ask("register", names)?,
             What::Deregister(names) => ask("deregister", names)?,
         };
-        output::write_stdout(&show::rendered(&dir, &groups, global.output, people)?)?;
+        let text = show::rendered(&dir, &groups, global.output, people)?;
+        match only_listed {
+            true => output::write_stdout(&text)?,
+            false => output::write_done(&text),
+        }
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -2,7 +2,6 @@
 
 use std::io::IsTerminal;
 use std::path::Path;
-use std::process::ExitCode;
 
 use anyhow::Result;
 
@@ -18,14 +17,12 @@ pub(super) enum Stop<'a> {
     Down(Option<&'a Path>),
 }
 
-/// Writes what stands, as `up` does when it is ready.
-pub(super) fn print(topology: &Topology, format: OutputFormat, stop: Stop<'_>) -> Result<ExitCode> {
-    let text = match format {
-        OutputFormat::Json => output::json(topology)?,
-        OutputFormat::Table => people(topology, stop, std::io::stdout().is_terminal()),
-    };
-    output::write_stdout(&text)?;
-    Ok(ExitCode::SUCCESS)
+/// What stands, as `up` prints it when it is ready.
+pub(super) fn text(topology: &Topology, format: OutputFormat, stop: Stop<'_>) -> Result<String> {
+    match format {
+        OutputFormat::Json => output::json(topology),
+        OutputFormat::Table => Ok(people(topology, stop, std::io::stdout().is_terminal())),
+    }
 }
 
 fn people(topology: &Topology, stop: Stop<'_>, is_terminal: bool) -> String {

@@ -183,7 +183,7 @@ impl Up {
             return Ok(None);
         };
         if path.as_os_str() != "-" {
-            let path = std::path::absolute(path)?;
+            let path = daemon::absolute(path)?;
             return Ok(Some(Destination::File(path)));
         }
         if self.detach {
@@ -211,11 +211,15 @@ impl Up {
         let custom = (state_dir != Path::new(super::DEFAULT_STATE_DIR)).then_some(&*state_dir);
         if self.detach {
             let topology = detach(&spec, global.verbose)?;
-            return topology::print(&topology, global.output, Stop::Down(custom));
+            let text = topology::text(&topology, global.output, Stop::Down(custom))?;
+            // The exit code says that it runs, whatever can be printed.
+            output::write_done(&text);
+            return Ok(ExitCode::SUCCESS);
         }
         let format = global.output;
-        let ready =
-            move |topology: &Topology| topology::print(topology, format, Stop::Interrupt).map(drop);
+        let ready = move |topology: &Topology| {
+            output::write_stdout(&topology::text(topology, format, Stop::Interrupt)?)
+        };
         daemon::run(spec, Box::new(ready))?;
         match format {
             OutputFormat::Table => output::write_farewell("Stopped; the machine is as it was.\n")?,
@@ -247,8 +251,8 @@ impl Daemon {
                 .write(true)
                 .open("/dev/null")
                 .context("cannot open /dev/null")?;
-            rustix::stdio::dup2_stdin(&null)?;
-            rustix::stdio::dup2_stdout(&null)?;
+            rustix::stdio::dup2_stdin(&null).context("cannot let go of standard input")?;
+            rustix::stdio::dup2_stdout(&null).context("cannot let go of standard output")?;
             Ok(())
         };
         let result = daemon::run(spec, Box::new(ready));
@@ -277,7 +281,8 @@ fn detach(spec: &Spec, verbose: u8) -> Result<Topology> {
     }
     let mut line = String::new();
     if let Some(stdout) = child.stdout.take() {
-        BufReader::new(stdout).read_line(&mut line)?;
+        let read = BufReader::new(stdout).read_line(&mut line);
+        read.context("cannot read what the daemon reports")?;
     }
     match serde_json::from_str(&line) {
         Ok(Report::Ready(topology)) => Ok(*topology),

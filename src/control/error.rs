@@ -291,6 +291,11 @@ pub enum ControlError {
         by: Named,
     },
 
+    #[error(
+        "InvalidParameterValue: User data is limited to {limit} bytes, as it is before base64; this has {given}"
+    )]
+    UserData { given: usize, limit: usize },
+
     #[error("InvalidParameter: subnet {subnet} is not of VPC {vpc}{}", listing("; its subnets are ", .choices))]
     SubnetOfOtherVpc {
         property: String,
@@ -533,6 +538,7 @@ impl ControlError {
             Self::GroupNameTaken { .. } | Self::GroupName { .. } => "GroupName",
             Self::NameTaken { .. } => "Name",
             Self::DuplicateListener { .. } => "Port",
+            Self::UserData { .. } => "UserData",
             Self::TooManyTargets { .. } => "Targets",
             Self::ServiceName { .. } => "ServiceName",
             Self::TargetNotPrivate { .. } | Self::TargetOutsideVpc { .. } => {

@@ -76,13 +76,16 @@ pub fn kill_in(path: &Path, namespace: NamespaceId) -> Result<()> {
 fn kill(path: &Path) -> Result<()> {
     let patience = Instant::now() + KILL_PATIENCE;
     while is_populated(path)? {
-        match fs::write(path.join("cgroup.kill"), "1") {
+        let kill = path.join("cgroup.kill");
+        match fs::write(&kill, "1") {
             Ok(()) => {}
             // Before Linux 5.14. Whoever forked in between is seen in the next round.
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 kill_those(path, |_| true)?;
             }
-            Err(error) => return Err(error).context("cannot write cgroup.kill"),
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot write {}", kill.display()));
+            }
         }
         if Instant::now() > patience {
             bail!("processes in the cgroup {} do not end", path.display());

@@ -23,6 +23,9 @@ pub struct Made {
 /// Makes the state directory if nobody has it; was it missing? The first thing that `up` does.
 pub fn prepare(dir: &StateDir) -> Result<bool> {
     privileges::require("`privlink up`")?;
+    if let Some(holder) = dir.holder().filter(|holder| holder.is_bereft) {
+        bail!("{}", holder.out_of_reach(dir));
+    }
     let created = dir.create()?;
     claim(dir)?;
     Ok(created)

@@ -9,6 +9,7 @@ mod change;
 mod describe;
 mod event_lines;
 mod events;
+mod holder;
 mod links;
 mod live;
 mod made;
@@ -42,6 +43,7 @@ use serde::{Deserialize, Serialize};
 use crate::template::{Diagnostics, MAX_BYTES, Parameter, Stacks};
 use stacks::Wanted;
 
+pub use holder::Holder;
 pub use made::prepare;
 pub use names::query_log::Destination;
 pub use names::upstream::{Servers, parse_server};
@@ -148,7 +150,7 @@ impl TemplateFile {
     pub fn read(name: &str, path: &Path) -> Result<Self> {
         let (text, is_file) =
             read_bounded(path).with_context(|| format!("cannot read the template {name}"))?;
-        let path = is_file.then(|| std::path::absolute(path)).transpose()?;
+        let path = is_file.then(|| absolute(path)).transpose()?;
         let name = name.to_owned();
         Ok(Self { name, text, path })
     }
@@ -180,6 +182,17 @@ impl TemplateFile {
             false => name,
         }
     }
+}
+
+/// Where `path` is, from `/`.
+pub fn absolute(path: &Path) -> Result<PathBuf> {
+    let failed = || {
+        format!(
+            "cannot tell where {} is: the current directory",
+            path.display()
+        )
+    };
+    std::path::absolute(path).with_context(failed)
 }
 
 /// What is in it, and whether it would still be there a second time.

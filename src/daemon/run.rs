@@ -201,6 +201,9 @@ impl Daemon {
                         let _ = tokio::time::timeout(FAREWELL, &mut server).await;
                         return Ok(());
                     }
+                    Wish::Unknown(signal) => tell::tell(format_args!(
+                        "{signal} is ignored: SIGTERM ends privlink, SIGHUP applies the templates again"
+                    )),
                     Wish::Reload => {
                         tokio::task::spawn_blocking(move || live.reload());
                     }

@@ -86,8 +86,7 @@ pub struct ResolvConfRecord {
 impl StateDir {
     /// The directory at `path`, made absolute.
     pub fn new(path: &Path) -> Result<Self> {
-        let path = std::path::absolute(path)
-            .with_context(|| format!("state directory {}", path.display()))?;
+        let path = super::absolute(path)?;
         let dir = Self { path };
         let length = dir.closed_directory().join("s").as_os_str().len();
         ensure!(
@@ -129,7 +128,8 @@ impl StateDir {
         self.path.join(format!("{USER_DATA}{instance}"))
     }
 
-    fn lock_file(&self) -> PathBuf {
+    /// The lock, which says whose it is.
+    pub fn lock_file(&self) -> PathBuf {
         self.path.join("lock")
     }
 
@@ -205,7 +205,8 @@ impl StateDir {
                 Ok(()) => {}
                 Err(rustix::io::Errno::WOULDBLOCK) => {
                     let mut pid = String::new();
-                    file.read_to_string(&mut pid)?;
+                    file.read_to_string(&mut pid)
+                        .with_context(|| format!("cannot read {}", path.display()))?;
                     return Ok(LockAttempt::HeldBy(pid.trim().parse().ok()));
                 }
                 Err(error) => {
@@ -250,10 +251,13 @@ impl Lock {
 
     /// Tells others who has the lock.
     pub fn write_pid(&mut self) -> Result<()> {
-        self.file.set_len(0)?;
-        self.file.rewind()?;
-        writeln!(self.file, "{}", std::process::id())?;
-        Ok(())
+        let path = self.dir.lock_file();
+        let mut write = || {
+            self.file.set_len(0)?;
+            self.file.rewind()?;
+            writeln!(self.file, "{}", std::process::id())
+        };
+        write().with_context(|| format!("cannot write {}", path.display()))
     }
 
     /// Replaces the record, atomically.
@@ -270,10 +274,14 @@ impl Lock {
     /// Removes the logs and scripts: they are of use only to those who can still read why a daemon failed.
     pub fn remove_logs(&self) -> Result<()> {
         remove(&self.dir.log())?;
-        let entries = fs::read_dir(&self.dir.path)
-            .with_context(|| format!("cannot list {}", self.dir.path.display()))?;
+        let failed = || format!("cannot list {}", self.dir.path.display());
+        let entries = match fs::read_dir(&self.dir.path) {
+            // It was removed underneath.
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            entries => entries.with_context(failed)?,
+        };
         for entry in entries {
-            let entry = entry?;
+            let entry = entry.with_context(failed)?;
             if entry
                 .file_name()
                 .as_encoded_bytes()
@@ -287,6 +295,8 @@ impl Lock {
 
     /// Gives the directory back: removes all but the logs, and the directory too if it `was_created` and is empty.
     pub fn clear(self, was_created: bool) -> Result<()> {
+        // From here on it is no daemon's, also to those that find it open.
+        let _ = self.file.set_len(0);
         for path in [
             self.dir.socket(),
             self.dir.record_file(),
@@ -301,8 +311,9 @@ impl Lock {
         if !was_created {
             return Ok(());
         }
+        let is_expected = |kind| matches!(kind, ErrorKind::DirectoryNotEmpty | ErrorKind::NotFound);
         match fs::remove_dir(self.dir.path()) {
-            Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => Ok(()),
+            Err(error) if is_expected(error.kind()) => Ok(()),
             other => other.with_context(|| format!("cannot remove {}", self.dir.path.display())),
         }
     }

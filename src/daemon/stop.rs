@@ -9,6 +9,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::Serialize;
 
+use super::holder::Holder;
 use super::resolv_conf::ResolvConf;
 use super::state_dir::{
     Lock, LockAttempt, NamespaceRecord, Record, ResolvConfRecord, StateDir, boot_id,
@@ -46,6 +47,14 @@ pub fn stop(dir: &StateDir) -> Result<Stopped> {
     let deadline = Instant::now() + PATIENCE;
     let mut stopped = None;
     loop {
+        if let Some(Holder { pid, .. }) = dir.holder().filter(|holder| holder.is_bereft) {
+            tell(format_args!(
+                "warning: the state directory {} was removed while its daemon (pid {pid}) ran",
+                dir.path().display()
+            ));
+            terminate(pid, deadline)?;
+            stopped = Some(Stopped::Daemon { pid });
+        }
         if !dir.exists()? {
             return Ok(stopped.unwrap_or(Stopped::Nothing));
         }
@@ -59,7 +68,7 @@ pub fn stop(dir: &StateDir) -> Result<Stopped> {
                 std::thread::sleep(Duration::from_millis(10))
             }
             LockAttempt::HeldBy(None) => bail!(
-                "somebody holds the lock in {} and does not say who",
+                "another process holds the lock in {} and does not say its number",
                 dir.path().display()
             ),
             LockAttempt::Taken(lock) => {
@@ -149,7 +158,9 @@ fn terminate(pid: u32, deadline: Instant) -> Result<()> {
             return Err(error).with_context(|| format!("cannot reach the daemon (pid {pid})"));
         }
     };
-    match pidfd_send_signal(&process, Signal::TERM) {
+    let sent = pidfd_send_signal(&process, Signal::TERM);
+    // One that is stopped (SIGSTOP) goes on, so that it can end.
+    match sent.and_then(|()| pidfd_send_signal(&process, Signal::CONT)) {
         Ok(()) | Err(rustix::io::Errno::SRCH) => {}
         Err(rustix::io::Errno::PERM) => {
             bail!("the daemon (pid {pid}) belongs to another user: try sudo")

@@ -269,6 +269,22 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_cannot_be_written_is_named() {
+        let tmp = tempfile::tempdir().unwrap();
+        let dir = StateDir::new(tmp.path()).unwrap();
+        let path = dir.user_data_script("A");
+        std::os::unix::fs::symlink("/dev/full", &path).unwrap();
+        let user_data = UserData {
+            name: "A".into(),
+            namespace: "a".into(),
+            script: b"#!/bin/sh\n".to_vec(),
+        };
+        let error = format!("{:#}", write_script(&user_data, &dir).unwrap_err());
+        let expected = format!("cannot write {}: No space left on device", path.display());
+        assert!(error.starts_with(&expected), "{error}");
+    }
+
+    #[test]
     fn what_is_not_a_script_is_named() {
         let error = interpreter(b"#cloud-config\npackages: [nginx]")
             .unwrap_err()

@@ -95,7 +95,18 @@ pub(super) fn delete(name: LinkName<'_>, index: u32) -> Result<(), Error> {
     })
 }
 
-/// Keeps the kernel from sending IPv6 of its own (router solicitations, MLD) out of a link that carries IPv4 only.
+/// What keeps the kernel from sending IPv6 of its own (router solicitations, MLD) out of a link. The first switches it off, and
+/// any `net.ipv6.conf.all.disable_ipv6 = 0` in the namespace switches it on again: with the others it still has no address
+/// and asks for no router.
+const SILENT: [(&str, &str); 4] = [
+    ("disable_ipv6", "1"),
+    // IN6_ADDR_GEN_MODE_NONE
+    ("addr_gen_mode", "1"),
+    ("router_solicitations", "0"),
+    ("accept_ra", "0"),
+];
+
+/// Keeps the kernel from sending IPv6 of its own out of a link that carries IPv4 only.
 pub(super) fn silence_ipv6(name: LinkName<'_>, addresses: &[IpNet]) -> Result<(), Error> {
     if addresses
         .iter()
@@ -103,13 +114,16 @@ pub(super) fn silence_ipv6(name: LinkName<'_>, addresses: &[IpNet]) -> Result<()
     {
         return Ok(());
     }
-    // /proc/sys/net shows the namespace of the thread that opens the file.
-    let path = format!("/proc/sys/net/ipv6/conf/{}/disable_ipv6", name.link);
-    match std::fs::write(path, "1") {
-        // A kernel without IPv6.
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        result => result.map_err(|source| name.failed("switch IPv6 off on it", source)),
+    for (setting, value) in SILENT {
+        // /proc/sys/net shows the namespace of the thread that opens the file.
+        let path = format!("/proc/sys/net/ipv6/conf/{}/{setting}", name.link);
+        match std::fs::write(path, value) {
+            // A kernel without IPv6, or without this setting.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            result => result.map_err(|source| name.failed("switch IPv6 off on it", source))?,
+        }
     }
+    Ok(())
 }
 
 /// One netlink conversation on the calling thread, with a runtime that lives as long as it does.

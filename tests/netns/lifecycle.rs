@@ -1,12 +1,14 @@
 //! Beginning and end: what `up` makes, what is left after each way to end, what happens when the ground goes away.
 
+use std::fs::File;
 use std::io::{PipeReader, Write};
-use std::path::Path;
-use std::process::Stdio;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::site::{ENDPOINT, Site, host, text, wait_for};
 
@@ -24,6 +26,13 @@ crate::tests!(
     nothing_ends_or_blocks_it_while_standard_error_is_full,
     nothing_ends_or_blocks_it_while_standard_error_is_not_read,
     a_standard_output_that_is_not_read_blocks_nothing,
+    the_kernel_sends_no_ipv6_of_its_own_even_where_it_is_switched_on_again,
+    a_signal_without_a_meaning_is_ignored_and_sigquit_ends_it_as_it_should,
+    a_query_log_on_a_full_disk_goes_on_when_there_is_room,
+    what_cannot_be_written_on_a_full_disk_is_named,
+    with_its_state_directory_removed_it_is_found_and_ended,
+    started_detached_it_runs_whether_or_not_that_can_be_printed,
+    an_apply_does_not_wait_for_a_daemon_that_is_stopped,
 );
 
 /// What a spinning thread would use many times over, in [`WINDOW`].
@@ -302,5 +311,229 @@ fn a_standard_output_that_is_not_read_blocks_nothing() -> Result<()> {
     ensure!(address == "127.0.0.1\n", "{address}");
     ensure!(site.stop(Signal::INT)?.success(), "it did not end well");
     ensure!(!exists(&site.a) && !exists(&site.b), "something is left");
+    Ok(())
+}
+
+fn the_kernel_sends_no_ipv6_of_its_own_even_where_it_is_switched_on_again() -> Result<()> {
+    let mut site = Site::new()?;
+    site.up(&site.template(), &[])?;
+    let namespace = site.a.clone();
+    for value in ["1", "0"] {
+        let setting = format!("net.ipv6.conf.all.disable_ipv6={value}");
+        site.ok(&namespace, &["sysctl", "-qw", &setting])?;
+    }
+    host(&["ip", "-n", &namespace, "link", "set", "eni0", "down"])?;
+    host(&["ip", "-n", &namespace, "link", "set", "eni0", "up"])?;
+    let switched_on = "/proc/sys/net/ipv6/conf/eni0/disable_ipv6";
+    ensure!(site.ok(&namespace, &["cat", switched_on])? == "0\n");
+    // Router solicitations would follow within a second, and be repeated every four.
+    std::thread::sleep(Duration::from_secs(6));
+    ensure!(site.dropped("Ipv6")? == 0, "{:?}", site.drops()?);
+    Ok(())
+}
+
+/// Signals that end a process which does not listen to them.
+const SIGNALS: [(Signal, &str); 7] = [
+    (Signal::USR1, "SIGUSR1"),
+    (Signal::USR2, "SIGUSR2"),
+    (Signal::ALARM, "SIGALRM"),
+    (Signal::VTALARM, "SIGVTALRM"),
+    (Signal::PROF, "SIGPROF"),
+    (Signal::IO, "SIGIO"),
+    (Signal::XFSZ, ""),
+];
+
+fn a_signal_without_a_meaning_is_ignored_and_sigquit_ends_it_as_it_should() -> Result<()> {
+    let mut site = Site::with_nginx()?;
+    let pid = Pid::from_raw(site.pid()? as i32).context("a process")?;
+    for (signal, name) in SIGNALS {
+        kill_process(pid, signal)?;
+        if !name.is_empty() {
+            site.daemon_says(&format!("{name} is ignored"), Duration::from_secs(10))?;
+        }
+        ensure!(site.curl(&[ENDPOINT])?.starts_with("hello"));
+    }
+    host(&["kill", "-s", "RTMIN+5", &site.pid()?.to_string()])?;
+    site.daemon_says("SIGRTMIN+5 is ignored", Duration::from_secs(10))?;
+    let status = site.stop(Signal::QUIT)?;
+    ensure!(status.success(), "privlink ended with {status}");
+    ensure!(!exists(&site.a) && !exists(&site.b), "something is left");
+    ensure!(!site.state_dir().exists(), "the state directory is left");
+    Ok(())
+}
+
+fn a_query_log_on_a_full_disk_goes_on_when_there_is_room() -> Result<()> {
+    let mut site = Site::new()?;
+    let disk = Mounted::new(site.dir.path().join("disk"))?;
+    let (log, filler) = (disk.0.join("queries"), disk.0.join("filler"));
+    let name = log.display().to_string();
+    site.up(&site.template(), &["--query-log", &name])?;
+    let ask = |site: &Site, times: usize| {
+        let command = format!("for i in $(seq {times}); do dig +short localhost; done");
+        site.ok(&site.a, &["sh", "-c", &command])
+    };
+    ask(&site, 1)?;
+    wait_for("a line", Duration::from_secs(10), || {
+        Ok(std::fs::read_to_string(&log)?.ends_with('\n'))
+    })?;
+    // It takes all that is left of the disk.
+    let _ = host(&["dd", "if=/dev/zero", &format!("of={}", filler.display())]);
+    // A line has some 400 bytes, and there may be room for 4096 in the page that the log has begun.
+    ask(&site, 20)?;
+    let full = format!("warning: cannot write the query log {name}: No space left on device");
+    site.daemon_says(&full, Duration::from_secs(10))?;
+    std::fs::remove_file(&filler)?;
+    ask(&site, 1)?;
+    let again = format!("the query log {name} is written again; ");
+    let said = site.daemon_says(&again, Duration::from_secs(10))?;
+    ensure!(site.stop(Signal::TERM)?.success());
+    let lost: usize = said
+        .split_once(again.as_str())
+        .and_then(|(_, rest)| rest.split(' ').next())
+        .context("a count")?
+        .parse()?;
+    let text = std::fs::read_to_string(&log)?;
+    for line in text.lines() {
+        serde_json::from_str::<serde_json::Value>(line).with_context(|| line.to_owned())?;
+    }
+    let lines = text.lines().count();
+    ensure!(lost > 0 && lines + lost == 22, "{lines} lines, {lost} lost");
+    Ok(())
+}
+
+fn what_cannot_be_written_on_a_full_disk_is_named() -> Result<()> {
+    let site = Site::new()?;
+    let disk = Mounted::new(site.dir.path().join("disk"))?;
+    let state = disk.0.join("state");
+    std::fs::DirBuilder::new().mode(0o700).create(&state)?;
+    let _ = host(&[
+        "dd",
+        "if=/dev/zero",
+        &format!("of={}", disk.0.join("filler").display()),
+    ]);
+    let file = site.dir.path().join("template.yaml");
+    std::fs::write(&file, &site.template().0)?;
+    let output = Command::new(env!("CARGO_BIN_EXE_privlink"))
+        .args(["up", "--upstream", "none", "--state-dir"])
+        .args([&state, &file])
+        .output()?;
+    let said = text(&output);
+    ensure!(output.status.code() == Some(1), "{said}");
+    let expected = format!(
+        "cannot write {}: No space left on device",
+        state.join("lock").display()
+    );
+    ensure!(said.contains(&expected), "{said}");
+    ensure!(!exists(&site.a) && !exists(&site.b), "something is left");
+    Ok(())
+}
+
+/// A small disk, until it is dropped.
+struct Mounted(PathBuf);
+
+impl Mounted {
+    fn new(path: PathBuf) -> Result<Self> {
+        std::fs::create_dir(&path)?;
+        let place = path.display().to_string();
+        host(&["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", &place])?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = host(&["umount", "-l", &self.0.display().to_string()]);
+    }
+}
+
+fn with_its_state_directory_removed_it_is_found_and_ended() -> Result<()> {
+    for whole in [true, false] {
+        let mut site = Site::with_nginx()?;
+        let pid = format!("(pid {})", site.pid()?);
+        match whole {
+            true => std::fs::remove_dir_all(site.state_dir())?,
+            false => {
+                for entry in std::fs::read_dir(site.state_dir())? {
+                    std::fs::remove_file(entry?.path())?;
+                }
+            }
+        }
+        let template = site.dir.path().join("template.yaml").display().to_string();
+        for arguments in [
+            &["up", &template][..],
+            &["show", "flows"],
+            &["apply", &template],
+        ] {
+            let output = site.privlink(arguments)?;
+            let said = text(&output);
+            ensure!(output.status.code() == Some(1), "{arguments:?}: {said}");
+            let expected = [&pid, "its state directory was removed", "privlink down"];
+            ensure!(expected.iter().all(|part| said.contains(part)), "{said}");
+        }
+        ensure!(site.curl(&[ENDPOINT])?.starts_with("hello"));
+        let down = site.privlink(&["down"])?;
+        let said = text(&down);
+        ensure!(down.status.success(), "{said}");
+        ensure!(
+            said.contains(&pid) && said.contains("was removed"),
+            "{said}"
+        );
+        ensure!(!exists(&site.a) && !exists(&site.b), "something is left");
+        ensure!(!site.state_dir().exists(), "the state directory is left");
+        ensure!(site.stop(Signal::TERM)?.success(), "it did not end well");
+    }
+    Ok(())
+}
+
+fn started_detached_it_runs_whether_or_not_that_can_be_printed() -> Result<()> {
+    let site = Site::new()?;
+    let file = site.dir.path().join("template.yaml");
+    std::fs::write(&file, &site.template().0)?;
+    let on_full_disk = |arguments: &[&str]| -> Result<Output> {
+        Ok(Command::new(env!("CARGO_BIN_EXE_privlink"))
+            .args(arguments)
+            .arg("--state-dir")
+            .arg(site.state_dir())
+            .stdout(File::create("/dev/full")?)
+            .output()?)
+    };
+    let file = file.display().to_string();
+    for arguments in [
+        &["up", "--detach", "--upstream", "none", &file][..],
+        &["apply", &file],
+        &["down"],
+    ] {
+        let output = on_full_disk(arguments)?;
+        let said = text(&output);
+        ensure!(output.status.success(), "{arguments:?}: {said}");
+        ensure!(said.contains("cannot write to stdout"), "{said}");
+        let runs = arguments[0] != "down";
+        ensure!(
+            exists(&site.a) == runs && exists(&site.b) == runs,
+            "{arguments:?}"
+        );
+    }
+    Ok(())
+}
+
+fn an_apply_does_not_wait_for_a_daemon_that_is_stopped() -> Result<()> {
+    let mut site = Site::new()?;
+    site.up(&site.template(), &[])?;
+    let pid = Pid::from_raw(site.pid()? as i32).context("a process")?;
+    kill_process(pid, Signal::STOP)?;
+    let output = site.apply("template.yaml", &site.template(), &[]);
+    let asked = site.privlink(&["show", "flows"]);
+    let down = site.privlink(&["down"]);
+    kill_process(pid, Signal::CONT).or_else(|_| anyhow::Ok(()))?;
+    for output in [output?, asked?] {
+        let said = text(&output);
+        ensure!(output.status.code() == Some(1), "{said}");
+        let expected = format!("(pid {}) is stopped: `kill -CONT", site.pid()?);
+        ensure!(said.contains(&expected), "{said}");
+    }
+    // It is let go on so that it can end.
+    let down = down?;
+    ensure!(down.status.success(), "{}", text(&down));
+    ensure!(site.stop(Signal::TERM)?.success(), "it did not end well");
     Ok(())
 }

@@ -10,6 +10,9 @@ use crate::control::error::{ControlError, ControlErrors};
 use crate::control::id::{InstanceId, NetworkInterfaceId, SubnetId, VpcId};
 use crate::control::{ControlState, DomainName};
 
+/// How long UserData may be, in bytes, as EC2 limits it.
+const LONGEST_USER_DATA: usize = 16_384;
+
 /// An EC2 instance.
 #[derive(Clone, Debug, serde::Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -55,10 +58,11 @@ impl ControlState {
             Some(given) => (Some(given.as_str()), "PrivateIpAddress"),
             None => (None, "SubnetId"),
         };
-        let (groups, private_ip_address, namespace) = (
+        let (groups, private_ip_address, namespace, user_data) = (
             self.groups_for(vpc, &command.security_group_ids, &subnet_name),
             self.choose_address(subnet, &token, given, property),
             self.namespace(command.namespace, &command.tags, &token),
+            checked_user_data(command.user_data),
         )
             .all()?;
         let vpc_id = vpc.vpc_id;
@@ -86,7 +90,7 @@ impl ControlState {
             private_ip_address,
             private_dns_name: DomainName::of_instance(private_ip_address, &domain),
             namespace,
-            user_data: command.user_data,
+            user_data,
             tags: command.tags,
             client_token: token,
         };
@@ -145,5 +149,15 @@ impl ControlState {
                 by: self.named_instance(*by),
             }),
         }
+    }
+}
+
+fn checked_user_data(given: Option<Vec<u8>>) -> Result<Option<Vec<u8>>, ControlError> {
+    match given.as_ref().map_or(0, Vec::len) {
+        0..=LONGEST_USER_DATA => Ok(given),
+        given => Err(ControlError::UserData {
+            given,
+            limit: LONGEST_USER_DATA,
+        }),
     }
 }

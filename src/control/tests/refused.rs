@@ -303,6 +303,22 @@ fn groups_that_an_interface_cannot_carry() {
 }
 
 #[test]
+fn user_data_longer_than_ec2_takes() {
+    let mut world = world();
+    let subnet_id = world.subnets1[0];
+    let with = |token: &str, length: usize| RunInstance {
+        user_data: Some(vec![b'#'; length]),
+        ..instance(token, subnet_id)
+    };
+    let message = "InvalidParameterValue: User data is limited to 16384 bytes, as it is before base64; this has 16385";
+    world.refuses_all(
+        Command::RunInstance,
+        vec![(with("I", 16_385), "UserData", message)],
+    );
+    world.account.instance(with("I", 16_384));
+}
+
+#[test]
 fn a_namespace_that_is_taken_or_no_name() {
     let mut world = world();
     let subnet_id = world.subnets1[0];
