@@ -7,13 +7,13 @@ use super::flow::{FlowKey, Side, State};
 use super::time::Instant;
 use super::verdict::{DropReason, Verdict};
 use super::worker::Worker;
-use crate::net::{Headers, Packet, icmp};
+use crate::net::{Headers, Packet, VnetHeader, icmp};
 
 impl Dataplane {
     /// Translates an error inside and out, and forwards it. It neither refreshes nor ends the flow.
     pub(super) fn forward_error(
         &self,
-        worker: &Worker,
+        worker: &mut Worker,
         source: &Eni,
         packet: &mut Packet<'_>,
         headers: &Headers,
@@ -36,13 +36,26 @@ impl Dataplane {
             worker.count_received(across.ingress, headers.len)?;
             return Ok(Verdict::Answered);
         }
-        icmp::translate(packet, headers, &across.tuple, |seq| {
-            match side == Side::Target && flow.state().has(State::PROXIED) {
-                true => flow.quoted_seq(seq),
-                false => seq,
-            }
-        });
+        let seq = |seq| match side == Side::Target && flow.state().has(State::PROXIED) {
+            true => flow.quoted_seq(seq),
+            false => seq,
+        };
         worker.count_received(across.ingress, headers.len)?;
+        if flow.via().is_some() {
+            icmp::hide_options(packet, headers);
+            if let Some(mut bytes) = icmp::without_extension(packet, headers) {
+                let headers = Headers {
+                    len: bytes.len(),
+                    ..*headers
+                };
+                let mut vnet = VnetHeader::default();
+                let mut packet = Packet::new(&mut vnet, &mut bytes);
+                icmp::translate(&mut packet, &headers, &across.tuple, seq);
+                worker.queue(across.ingress, bytes);
+                return Ok(Verdict::Answered);
+            }
+        }
+        icmp::translate(packet, headers, &across.tuple, seq);
         Ok(Verdict::Forward(across.ingress))
     }
 }

@@ -42,6 +42,7 @@ mod icmp_error;
 mod idx;
 mod names;
 mod nat;
+mod options;
 mod pipeline;
 mod proxy_protocol;
 mod resolver;

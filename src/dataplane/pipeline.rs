@@ -14,7 +14,6 @@
 //!
 //! Invariant: a packet is forwarded only along a flow, and a flow opens only here, after every question has been asked.
 
-use std::iter;
 use std::sync::Arc;
 
 use super::Dataplane;
@@ -37,14 +36,15 @@ impl Dataplane {
         packet: &mut Packet<'_>,
         now: Instant,
     ) -> Verdict {
-        match self.process(worker, from, packet, now) {
-            Ok(verdict) => verdict,
-            Err(dropped) => worker.drop_packet(from, packet, dropped),
-        }
+        let fate = match packet.is_plain() {
+            true => self.process(worker, from, packet, now),
+            false => self.process_with_options(worker, from, packet, now),
+        };
+        fate.unwrap_or_else(|dropped| worker.drop_packet(from, packet, dropped))
     }
 
     #[inline]
-    fn process(
+    pub(super) fn process(
         &self,
         worker: &mut Worker,
         from: EniIdx,
@@ -148,7 +148,7 @@ impl Dataplane {
         };
         let flow = match answer {
             Answer::Instance => {
-                let targets = iter::once(answer_key(source, destination, headers));
+                let targets = [answer_key(source, destination, headers)].into_iter();
                 let request = request(self.local_terms(source, headers));
                 self.open(&snapshot, worker.id, source, &request, targets, now)
                     .map_err(|error| error.at(destination))?

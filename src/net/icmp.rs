@@ -1,8 +1,11 @@
 //! ICMP errors (RFC 792, 1191): making them, reading what they quote, and translating both (RFC 5508, 4.2).
 
-use super::checksum;
+use super::checksum::{self, Delta};
 use super::renumber::renumber_quote;
-use super::{Addr, FiveTuple, Headers, Packet, Protocol, Segment, Transport, VnetHeader, rewrite};
+use super::segment::{put16, take16};
+use super::{
+    Addr, FiveTuple, Headers, Packet, Protocol, Segment, Transport, VnetHeader, options, rewrite,
+};
 
 /// An error that the data plane itself reports to a packet's sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +21,11 @@ pub enum Unreachable {
 
 /// How many bytes behind the quoted IP header an error carries (RFC 792).
 const QUOTED_TRANSPORT: usize = 8;
+
+/// Where an error says how many words of 32 bits it quotes, if an extension stands behind them (RFC 4884).
+const LENGTH: usize = 5;
+/// How many bytes an error quotes at least, if an extension stands behind them; before RFC 4884 always.
+const QUOTED_BEFORE_EXTENSION: usize = 128;
 
 /// An IPv4 header without options, TTL 64, its checksum right.
 pub(super) fn ipv4_header(
@@ -96,6 +104,61 @@ pub fn translate(
         );
     }
     set_checksum(message);
+}
+
+/// Overwrites the IP options of an ICMP error and of the packet that it quotes, before [`translate`].
+pub fn hide_options(packet: &mut Packet<'_>, headers: &Headers) {
+    packet.hide_options(headers);
+    if let Some(quote) = packet.bytes.get_mut(headers.transport_at + 8..headers.len)
+        && let Some(quoted) = quoted_headers(quote)
+        && let Some(header) = quote.get_mut(..quoted.transport_at)
+    {
+        let _ = options::hide(header);
+    }
+}
+
+/// The ICMP error without what stands behind the datagram that it quotes: an extension (RFC 4884), whose objects hold
+/// addresses and names of the sender's side, and padding. `None` if nothing stands there.
+pub fn without_extension(packet: &Packet<'_>, headers: &Headers) -> Option<Vec<u8>> {
+    let (at, end) = (headers.transport_at, headers.len);
+    let message = packet.bytes.get(at..end)?;
+    let (words, quote) = (*message.get(LENGTH)?, message.get(8..)?);
+    let kept = quoted_len(quote, words)?;
+    if words == 0 && kept == quote.len() {
+        return None;
+    }
+    let mut bytes = packet.bytes.get(..at + 8 + kept)?.to_vec();
+    let (old, new) = (take16(&bytes, 2)?, bytes.len() as u16);
+    let checksum = Delta::default().word(old, new).apply(take16(&bytes, 10)?);
+    put16(&mut bytes, 2, new)?;
+    put16(&mut bytes, 10, checksum)?;
+    *bytes.get_mut(at + LENGTH)? = 0;
+    set_checksum(bytes.get_mut(at..)?);
+    Some(bytes)
+}
+
+/// How many bytes of a quote are the quoted datagram's, where the error's length field says `words`.
+fn quoted_len(quote: &[u8], words: u8) -> Option<usize> {
+    let stated = match words {
+        0 if quote
+            .get(QUOTED_BEFORE_EXTENSION..)
+            .is_some_and(is_extension) =>
+        {
+            QUOTED_BEFORE_EXTENSION
+        }
+        0 => quote.len(),
+        words => usize::from(words) * 4,
+    };
+    let datagram = usize::from(take16(quote, 2)?);
+    // What `translate` needs is there, whatever the two lengths say.
+    let least = quoted_headers(quote)?.transport_at + QUOTED_TRANSPORT;
+    Some(stated.min(datagram).max(least).min(quote.len()))
+}
+
+/// Whether the bytes are an extension structure: version 2, and a checksum that is right or left out.
+fn is_extension(bytes: &[u8]) -> bool {
+    matches!(bytes, [0x20..=0x2f, _, 0, 0, ..])
+        || matches!(bytes, [0x20..=0x2f, _, _, _, ..] if checksum::sum(bytes) == u16::MAX)
 }
 
 /// Completes an ICMP message's checksum.

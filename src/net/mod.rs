@@ -15,6 +15,7 @@ mod addr;
 pub mod checksum;
 mod coalesce;
 pub mod icmp;
+mod options;
 mod packet;
 mod parse;
 pub mod proxy;

@@ -4,8 +4,7 @@
 //! neighbour wrote into it can make a later reader of the packet touch other bytes than the ones checked here.
 //! Sources: RFC 791, 792, 768, 9293; linux/virtio_net.h.
 
-use super::checksum;
-use super::{Addr, FiveTuple, GsoType, Packet, Protocol, Segment, VnetHeader};
+use super::{Addr, FiveTuple, GsoType, Packet, Protocol, Segment, VnetHeader, checksum, options};
 
 /// Why a packet cannot be understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -206,7 +205,8 @@ impl Ipv4 {
         if total_len < bytes.len() {
             return Err(ParseError::BadIpHeader);
         }
-        if header_len > 20 && !options_are_harmless(bytes.get(20..header_len).unwrap_or_default()) {
+        if header_len > 20 && !options::are_harmless(bytes.get(20..header_len).unwrap_or_default())
+        {
             return Err(ParseError::BadIpHeader);
         }
         // More fragments, or a fragment offset.
@@ -220,25 +220,6 @@ impl Ipv4 {
             src: Addr::v4([s0, s1, s2, s3]),
             dst: Addr::v4([d0, d1, d2, d3]),
         })
-    }
-}
-
-/// Loose and strict source routes would lead on past the address that the packet was admitted to (RFC 7126, 4.3 and 4.4).
-#[cold]
-fn options_are_harmless(mut options: &[u8]) -> bool {
-    const SOURCE_ROUTES: [u8; 2] = [131, 137];
-    loop {
-        options = match *options {
-            [0, ..] | [] => return true,
-            [1, ref rest @ ..] => rest,
-            [kind, len, ..] if len >= 2 && !SOURCE_ROUTES.contains(&kind) => {
-                match options.get(usize::from(len)..) {
-                    Some(rest) => rest,
-                    None => return false,
-                }
-            }
-            _ => return false,
-        }
     }
 }
 

@@ -267,6 +267,23 @@ impl SimPacket {
         self.headers().unwrap().tuple
     }
 
+    /// The same packet with these IP options, padded to whole words with end-of-list; its header's checksum is right.
+    pub fn with_ip_options(mut self, options: &[u8]) -> Self {
+        let mut options = options.to_vec();
+        options.resize(options.len().next_multiple_of(4), 0);
+        let words = options.len() / 4;
+        self.bytes.splice(20..20, options);
+        self.bytes[0] += words as u8;
+        let len = self.bytes.len() as u16;
+        self.bytes[2..4].copy_from_slice(&len.to_be_bytes());
+        if self.vnet.needs_csum() {
+            self.vnet.csum_start += 4 * words as u16;
+        }
+        let (ip, _) = Ipv4Header::from_slice(&self.bytes).unwrap();
+        self.bytes[10..12].copy_from_slice(&ip.calc_header_checksum().to_be_bytes());
+        self
+    }
+
     /// Are its checksums what etherparse computes? With `NEEDS_CSUM`: does the field hold the pseudo-header's sum?
     pub fn checksums_are_right(&self) -> bool {
         let Ok((ip, rest)) = Ipv4Header::from_slice(&self.bytes) else {

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 
+use crate::protocols::offer_udp;
 use crate::site::{ENDPOINT, ENDPOINT_1A, INSTANCE, Site};
 
 crate::tests!(
@@ -9,6 +10,7 @@ crate::tests!(
     the_provider_cannot_open_anything_towards_the_consumer,
     a_flows_gateway_port_serves_its_own_target_only,
     an_instance_cannot_send_from_an_address_that_is_not_its_own,
+    no_address_in_an_ip_option_crosses_an_endpoint,
 );
 
 fn a_forged_vnet_header_is_dropped_and_named() -> Result<()> {
@@ -185,5 +187,43 @@ fn an_instance_cannot_send_from_an_address_that_is_not_its_own() -> Result<()> {
     capture.wait_for("Flags [S]")?;
     let seen = capture.stop()?;
     ensure!(seen.matches("Flags [S],").count() == 1, "{seen}");
+    Ok(())
+}
+
+/// The kernels on both sides fill in record routes and timestamps.
+fn no_address_in_an_ip_option_crosses_an_endpoint() -> Result<()> {
+    let mut site = Site::new()?;
+    site.up(&offer_udp(site.template()), &[])?;
+    site.nginx()?;
+    let target = site.b.clone();
+    let _server = site.python(&target, "options", &["serve", "7777"])?;
+    let sent = [
+        site.capture(&site.a, &format!("src host {INSTANCE}"))?,
+        site.capture(&site.b, &format!("src host {INSTANCE}"))?,
+    ];
+    let seen = [
+        site.capture(&site.a, &format!("src host {ENDPOINT}"))?,
+        site.capture(&site.b, &format!("dst host {INSTANCE}"))?,
+    ];
+    site.python_ok(&site.a, "options", &[ENDPOINT, "7777"])?;
+    let ping = [
+        "ping", "-n", "-R", "-c", "2", "-i", "0.2", "-W", "2", ENDPOINT,
+    ];
+    site.ok(&site.a, &ping)?;
+    for capture in sent {
+        let sent = capture.stop()?;
+        for hidden in [format!("RR {INSTANCE}"), format!("@{INSTANCE}")] {
+            ensure!(sent.contains(&hidden), "nothing to hide:\n{sent}");
+        }
+    }
+    for capture in seen {
+        let seen = capture.stop()?;
+        for wanted in ["Flags [", "UDP, length 5", "ICMP echo", "options (NOP,"] {
+            ensure!(seen.contains(wanted), "no {wanted}:\n{seen}");
+        }
+        for hidden in ["RR", "TS{", "bad cksum"] {
+            ensure!(!seen.contains(hidden), "{hidden}:\n{seen}");
+        }
+    }
     Ok(())
 }

@@ -246,14 +246,11 @@ fn a_packet_that_asks_for_its_own_route_gets_none() {
     let mut world = World::new(&Topology::w1());
     for option in [131, 137] {
         for padding in [0, 2] {
-            let mut packet = tcp((EC2, 41234), (ENDPOINT, 80)).build();
             let mut options = vec![1; padding];
             options.extend([option, 7, 4, 172, 18, 0, 109]);
             options.resize(12, 0);
-            packet.bytes.splice(20..20, options);
-            packet.bytes[0] = 0x48;
-            let len = packet.bytes.len() as u16;
-            packet.bytes[2..4].copy_from_slice(&len.to_be_bytes());
+            let packet = tcp((EC2, 41234), (ENDPOINT, 80)).build();
+            let packet = packet.with_ip_options(&options);
             let outcome = world.send_packet(A, packet);
             assert_eq!(outcome.verdict, Verdict::Drop(DropReason::BadIpHeader));
         }
@@ -282,11 +279,8 @@ fn mutated_packets_reach_nobody_whom_they_should_not() {
     let echo = world.deliver(A, &echo_request(EC2, ENDPOINT, 0), B).tuple();
     let (gateway, id) = (echo.src.octets_v4().unwrap(), echo.src_port);
     let options = |packet: PacketBuilder, words: usize| {
-        let mut packet = packet.build();
-        packet.bytes.splice(20..20, vec![1; 4 * words]);
-        packet.bytes[0] += words as u8;
-        packet.bytes[3] += 4 * words as u8;
-        packet
+        let packet = packet.build();
+        packet.with_ip_options(&vec![1; 4 * words])
     };
     let quoted = tcp(connection.gateway, (EC2, 80));
     let of_provider = [

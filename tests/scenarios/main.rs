@@ -10,6 +10,7 @@ mod half_open;
 mod health;
 mod hostile;
 mod names;
+mod options;
 mod proxy;
 mod races;
 mod resolver;
@@ -139,11 +140,15 @@ pub fn tuple(src: ([u8; 4], u16), dst: ([u8; 4], u16)) -> FiveTuple {
 
 /// An ICMP port-unreachable from `src` to `dst`, by etherparse, that quotes 28 bytes.
 pub fn port_unreachable(src: [u8; 4], dst: [u8; 4], quoted: &[u8]) -> SimPacket {
+    unreachable_quoting(src, dst, &quoted[..quoted.len().min(28)])
+}
+
+/// An ICMP port-unreachable from `src` to `dst`, by etherparse, that quotes all of these bytes.
+pub fn unreachable_quoting(src: [u8; 4], dst: [u8; 4], quoted: &[u8]) -> SimPacket {
     let error = etherparse::Icmpv4Type::DestinationUnreachable(
         etherparse::icmpv4::DestUnreachableHeader::Port,
     );
     let mut bytes = Vec::new();
-    let quoted = &quoted[..quoted.len().min(28)];
     etherparse::PacketBuilder::ipv4(src, dst, 64)
         .icmpv4(error)
         .write(&mut bytes, quoted)
