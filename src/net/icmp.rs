@@ -73,6 +73,35 @@ pub fn quoted(packet: &Packet<'_>, headers: &Headers) -> Option<FiveTuple> {
     Some(quoted_headers(packet.bytes.get(headers.transport_at + 8..headers.len)?)?.tuple)
 }
 
+/// A router's report that a packet did not fit its next link (type 3, code 4; RFC 1191).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FragmentationNeeded {
+    /// What would fit, in bytes; 0 from a router that does not say.
+    pub mtu: u16,
+    /// Length of the packet that did not, in bytes; of a super-packet that of the whole.
+    pub length: u16,
+    /// If it was TCP: its sequence number.
+    pub seq: u32,
+}
+
+impl FragmentationNeeded {
+    /// What an ICMP error with a usable quote reports; `None` if it is another error.
+    pub fn of(packet: &Packet<'_>, headers: &Headers) -> Option<Self> {
+        let message = packet.bytes.get(headers.transport_at..headers.len)?;
+        let (&[3, 4, _, _, _, _, m0, m1], quote) = message.split_first_chunk::<8>()? else {
+            return None;
+        };
+        let &[first, _, l0, l1] = quote.first_chunk::<4>()?;
+        let transport = quote.get(usize::from(first & 0xf) * 4..)?;
+        let &[_, _, _, _, s0, s1, s2, s3] = transport.first_chunk::<QUOTED_TRANSPORT>()?;
+        Some(Self {
+            mtu: u16::from_be_bytes([m0, m1]),
+            length: u16::from_be_bytes([l0, l1]),
+            seq: u32::from_be_bytes([s0, s1, s2, s3]),
+        })
+    }
+}
+
 /// Translates an ICMP error across a flow: the quoted packet becomes `quote`, of TCP with the sequence number that `seq` makes of
 /// its own, and the error travels against it.
 pub fn translate(

@@ -14,6 +14,7 @@ mod acknowledgement;
 mod addr;
 pub mod checksum;
 mod coalesce;
+mod fragment;
 pub mod icmp;
 mod options;
 mod packet;

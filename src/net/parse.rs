@@ -134,7 +134,8 @@ impl Packet<'_> {
         is_right.then_some(()).ok_or(ParseError::BadTransportHeader)
     }
 
-    /// Is the checksum of a TCP segment or UDP datagram right, if it has one yet? To be asked where nobody's kernel does.
+    /// Is the checksum of a TCP segment, UDP datagram or ICMP message right, if it has one yet? To be asked where nobody's kernel
+    /// does.
     pub fn is_intact(&self, headers: &Headers) -> bool {
         let Some(segment) = self.bytes.get(headers.transport_at..headers.len) else {
             return false;
@@ -149,7 +150,10 @@ impl Packet<'_> {
             Transport::Tcp(_) | Transport::Udp => {
                 checksum::transport(src, dst, protocol, segment) == 0
             }
-            _ => false,
+            Transport::EchoRequest | Transport::EchoReply | Transport::IcmpError => {
+                checksum::sum(segment) == u16::MAX
+            }
+            Transport::Other => false,
         }
     }
 }

@@ -32,6 +32,10 @@ impl Segment {
     pub const PSH: u8 = 0x08;
     /// The acknowledgement number counts.
     pub const ACK: u8 = 0x10;
+    /// The urgent pointer counts.
+    pub const URG: u8 = 0x20;
+    /// The sender has reduced its congestion window (ECN, RFC 3168).
+    pub const CWR: u8 = 0x80;
 
     /// Does it carry this flag?
     #[inline]

@@ -4,6 +4,7 @@
 
 mod balanced;
 mod estate;
+mod fragments;
 mod load;
 mod names;
 mod packet;
@@ -12,6 +13,7 @@ mod topology;
 mod world;
 
 pub use estate::{Estate, EstateEndpoint, EstateVpc};
+pub use fragments::reassembled;
 pub use load::{Established, Fates, Load, shuffle};
 pub use names::{Names, ask, endpoint, zone};
 pub use packet::{PacketBuilder, SimPacket, echo_reply, echo_request, tcp, udp};

@@ -234,12 +234,14 @@ impl PacketBuilder {
 
 type TcpStep = etherparse::PacketBuilderStep<etherparse::TcpHeader>;
 type Apply = fn(TcpStep, u32) -> TcpStep;
-const TCP_FLAGS: [(u8, Apply); 5] = [
+const TCP_FLAGS: [(u8, Apply); 7] = [
     (Segment::SYN, |tcp, _| tcp.syn()),
     (Segment::ACK, |tcp, ack| tcp.ack(ack)),
     (Segment::FIN, |tcp, _| tcp.fin()),
     (Segment::RST, |tcp, _| tcp.rst()),
     (Segment::PSH, |tcp, _| tcp.psh()),
+    (Segment::URG, |tcp, _| tcp.urg(1)),
+    (Segment::CWR, |tcp, _| tcp.cwr()),
 ];
 
 /// A packet as it lies in a worker's buffer.
