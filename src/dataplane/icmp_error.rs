@@ -7,7 +7,8 @@ use super::flow::{FlowKey, Side, State};
 use super::time::Instant;
 use super::verdict::{DropReason, Verdict};
 use super::worker::Worker;
-use crate::net::{Headers, Packet, VnetHeader, icmp};
+use crate::net::icmp::{self, FragmentationNeeded};
+use crate::net::{Headers, Packet, VnetHeader};
 
 impl Dataplane {
     /// Translates an error inside and out, and forwards it. It neither refreshes nor ends the flow.
@@ -29,6 +30,12 @@ impl Dataplane {
         let (flow, side) = self.flows.lookup(&worker.flows, &key).ok_or(stray)?;
         if flow.expired(side, now) {
             return Err(stray);
+        }
+        if side == Side::Initiator
+            && flow.via().is_some()
+            && let Some(report) = FragmentationNeeded::of(packet, headers)
+        {
+            return self.take_report(source, flow, (packet, headers), &report, now);
         }
         let across = flow.key(side.other());
         if side == Side::Target && flow.state().has(State::PROBE) {

@@ -43,6 +43,7 @@ mod idx;
 mod names;
 mod nat;
 mod options;
+mod path_mtu;
 mod pipeline;
 mod proxy_protocol;
 mod resolver;

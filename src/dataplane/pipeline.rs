@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! parse -> flows.lookup -- hit --> forward: rewrite, out of the other side's interface
-//!              | miss
+//!              | miss          (too large for a link behind that: follow_narrow cuts it)
 //!              v
 //! source_check -> is it for the VPC's resolver? that takes it, whatever security groups say
 //!              -> route -> answer: who takes it there? -> admit
@@ -54,39 +54,42 @@ impl Dataplane {
         let headers = packet.parse().map_err(|error| Dropped::at(from, error))?;
         worker.count_sent(from, headers.len);
         self.fits(from, &headers, self.settings.mtu)?;
-        match self.lookup(worker, from, &headers, now)? {
-            Some(found) => self.forward(worker, found, packet, &headers, now),
-            None => self.first_packet(worker, from, packet, &headers, now),
-        }
-    }
-
-    /// The flow that the packet belongs to; it is counted there, and moves the flow's state.
-    #[inline]
-    fn lookup(
-        &self,
-        worker: &Worker,
-        from: EniIdx,
-        headers: &Headers,
-        now: Instant,
-    ) -> Result<Option<(&Flow, Side)>, Dropped> {
         let key = FlowKey {
             ingress: from,
             tuple: headers.tuple,
         };
-        let Some((flow, side)) = self.flows.lookup(&worker.flows, &key) else {
-            return Ok(None);
-        };
-        self.fits(from, headers, flow.mtu())?;
+        match self.flows.lookup(&worker.flows, &key) {
+            Some((flow, side)) if headers.wire_len > usize::from(flow.mtu(side)) => {
+                self.follow_narrow(worker, (flow, side), packet, &headers, now)
+            }
+            Some(found) if self.belongs(found, &headers, now)? => {
+                self.forward(worker, found, packet, &headers, now)
+            }
+            _ => self.first_packet(worker, from, packet, &headers, now),
+        }
+    }
+
+    /// Whether the packet belongs to the flow whose key it has; then it is counted there, and moves the flow's state.
+    #[inline]
+    pub(super) fn belongs(
+        &self,
+        (flow, side): (&Flow, Side),
+        headers: &Headers,
+        now: Instant,
+    ) -> Result<bool, Dropped> {
         match flow.admit(side, headers, now) {
-            Admission::Pass => Ok(Some((flow, side))),
-            Admission::Reversed => Err(Dropped::at(from, DropReason::GatewayIngress)),
-            Admission::Expired | Admission::Reopens => Ok(None),
+            Admission::Pass => Ok(true),
+            Admission::Reversed => Err(Dropped::at(
+                flow.key(side).ingress,
+                DropReason::GatewayIngress,
+            )),
+            Admission::Expired | Admission::Reopens => Ok(false),
         }
     }
 
     /// Sends a packet along its flow: NAT is the difference between the flow's sides.
     #[inline]
-    fn forward(
+    pub(super) fn forward(
         &self,
         worker: &mut Worker,
         (flow, side): (&Flow, Side),
@@ -119,7 +122,7 @@ impl Dataplane {
 
     /// A packet of no flow: every question is asked, once per flow.
     #[cold]
-    fn first_packet(
+    pub(super) fn first_packet(
         &self,
         worker: &mut Worker,
         from: EniIdx,
@@ -158,7 +161,7 @@ impl Dataplane {
                 let provider = snapshot.provider(destination, headers)?;
                 let target = snapshot.select_target(source, &provider, headers)?;
                 snapshot.admit_gateway(&provider, &target, headers)?;
-                let terms = self.endpoint_terms(&provider, headers);
+                let terms = self.endpoint_terms(source, &provider, headers, now);
                 self.fits(from, headers, terms.mtu)?;
                 let request = request(terms);
                 let random = &mut worker.random;

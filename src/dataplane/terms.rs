@@ -78,13 +78,20 @@ impl Dataplane {
             idle,
             transitory,
             mtu: self.settings.mtu,
+            target_mtu: self.settings.mtu,
             proxied: false,
             probe,
         }
     }
 
     /// Through an endpoint; a resource may have an idle timeout of its own, a listener has one for TCP.
-    pub(super) fn endpoint_terms(&self, provider: &Provider<'_>, headers: &Headers) -> Terms {
+    pub(super) fn endpoint_terms(
+        &self,
+        source: &Eni,
+        provider: &Provider<'_>,
+        headers: &Headers,
+        now: Instant,
+    ) -> Terms {
         let (idle, transitory) = match headers.transport {
             Transport::Tcp(_) => (ENDPOINT_TCP_IDLE, TCP_TRANSITORY),
             Transport::Udp => (ENDPOINT_UDP_IDLE, ENDPOINT_UDP_IDLE),
@@ -99,11 +106,14 @@ impl Dataplane {
             (Offer::Listener(_, listener), Transport::Tcp(_)) => Some(listener.tcp_idle_timeout),
             (Offer::Listener(..), _) => None,
         };
+        let mtu = self.settings.mtu.min(ENDPOINT_MTU);
+        let reported = source.paths.mtu_to(headers.tuple.src, now);
         Terms {
             via: Some(provider.endpoint.idx),
             idle: own.unwrap_or(idle),
             transitory,
-            mtu: self.settings.mtu.min(ENDPOINT_MTU),
+            mtu,
+            target_mtu: reported.unwrap_or(mtu).min(mtu),
             proxied: proxied && matches!(headers.transport, Transport::Tcp(_)),
             probe: false,
         }

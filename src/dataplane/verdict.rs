@@ -60,10 +60,12 @@ drop_reasons! {
     Ipv6,
     /// A fragment, which privlink does not forward yet.
     Fragment,
-    /// A transport header that contradicts itself: its length, its flags or, to a resolver, its checksum.
+    /// A transport header that contradicts itself: its length, its flags or, to a resolver and where the packet has to be cut, its checksum.
     BadTransportHeader,
     /// An ICMP message that is neither an echo nor an error about a live flow.
     IcmpType,
+    /// A report of a smaller MTU (ICMP fragmentation-needed) that does not match what its flow has sent, or has a wrong checksum.
+    ImplausibleMtu,
     /// The source address is not the sending interface's own.
     SourceCheck,
     /// To a resolver's address, and neither UDP nor TCP.

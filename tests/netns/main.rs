@@ -10,6 +10,7 @@ mod io;
 mod lifecycle;
 mod live;
 mod names;
+mod path_mtu;
 mod protocols;
 mod proxy;
 mod rules;
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
     let tests = [
         traffic::tests(),
         protocols::tests(),
+        path_mtu::tests(),
         proxy::tests(),
         checksums::tests(),
         rules::tests(),

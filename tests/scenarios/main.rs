@@ -11,6 +11,7 @@ mod health;
 mod hostile;
 mod names;
 mod options;
+mod path_mtu;
 mod proxy;
 mod races;
 mod resolver;

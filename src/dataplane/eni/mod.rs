@@ -17,6 +17,7 @@ pub(super) use stack::Stack;
 
 use super::config::{EniIdx, Interface, Role};
 use super::half_open::Openings;
+use super::path_mtu::Paths;
 use super::resolver::Rate;
 use super::time::Instant;
 use crate::net::Addr;
@@ -33,6 +34,8 @@ pub(super) struct Eni {
     pub(super) openings: Arc<Mutex<Openings>>,
     /// What it has asked its VPC's resolver of late.
     pub(super) asked: Arc<Mutex<Rate>>,
+    /// What is known of the paths behind it.
+    pub(super) paths: Arc<Paths>,
     /// The host behind an address that no instance answers for.
     stack: Option<Arc<Mutex<Stack>>>,
 }
@@ -73,6 +76,7 @@ impl Eni {
             opened: before.map_or_else(Arc::default, |before| Arc::clone(&before.opened)),
             openings: before.map_or_else(Arc::default, |before| Arc::clone(&before.openings)),
             asked: before.map_or_else(Arc::default, |before| Arc::clone(&before.asked)),
+            paths: before.map_or_else(Arc::default, |before| Arc::clone(&before.paths)),
             stack,
         }
     }

@@ -2,8 +2,8 @@
 //!
 //! Invariants. The identity (keys and terms) of a published flow never changes until no worker can see it any more
 //! (`table` retires its place through `epoch`). Each side's [`Activity`] is written only by the worker that reads that
-//! side's interface, and lies on a cache line of its own: two workers on the two directions share no line that is
-//! written per packet.
+//! side's interface (its MTU, which is lowered once or twice in a flow's life, by the other side's), and lies on a cache line of its
+//! own: two workers on the two directions share no line that is written per packet.
 
 use std::sync::atomic::{
     AtomicU16, AtomicU32, AtomicU64,
@@ -47,6 +47,9 @@ pub struct Terms {
     pub transitory: Duration,
     /// MTU of its path, in bytes.
     pub mtu: u16,
+    /// Largest packet that its target's side may send, in bytes: the path's MTU, or less where the initiator is known to stand
+    /// behind a smaller link.
+    pub target_mtu: u16,
     /// Is its target told who the initiator is, by a PROXY header?
     pub proxied: bool,
     /// Is its initiator a probe of a load balancer's node?
@@ -59,7 +62,7 @@ pub struct Terms {
 pub struct Flow {
     keys: [[AtomicU64; 6]; 2],
     state: AtomicU32,
-    mtu: AtomicU16,
+    pub(super) mtu: AtomicU16,
     transitory: AtomicU16,
     idle: AtomicU32,
     /// While the place is free: the next free one.
@@ -92,6 +95,8 @@ pub(super) struct Activity {
     pub(super) first: AtomicU32,
     /// TCP, of the target, with [`State::PROXIED`]: the maximum segment size that it has asked for, in bytes.
     pub(super) mss: AtomicU32,
+    /// Largest packet that this side may send, in bytes. The worker that reads the other side's interface lowers it.
+    pub(super) mtu: AtomicU16,
 }
 
 impl Activity {
@@ -102,11 +107,6 @@ impl Activity {
 }
 
 const NO_VIA: u64 = u64::MAX;
-
-/// Largest TCP segment through an endpoint, in bytes; AWS does not say its own. Of those that fit the path's 8500 bytes only seven go
-/// into a super-packet of Linux's (65,536 bytes less `MAX_TCP_HEADER` and one: 65,215 where cache lines have 64); of these, eight
-/// (`docs/design/0008-eight-segments.md`).
-const ENDPOINT_MSS: u16 = 8148;
 
 impl Flow {
     /// Fills a place that no worker sees.
@@ -127,7 +127,8 @@ impl Flow {
         });
         self.via.store(via, Relaxed);
         self.opened.store(now.0, Relaxed);
-        for activity in &self.activity {
+        let mtus = [terms.mtu, terms.target_mtu];
+        for (activity, limit) in self.activity.iter().zip(mtus) {
             let Activity {
                 packets,
                 bytes,
@@ -139,6 +140,7 @@ impl Flow {
                 timestamp: _,
                 first: _,
                 mss,
+                mtu,
             } = activity;
             packets.store(0, Relaxed);
             bytes.store(0, Relaxed);
@@ -148,6 +150,7 @@ impl Flow {
             window.store(Activity::SILENT, Relaxed);
             window_scale.store(0, Relaxed);
             mss.store(Activity::DEFAULT_MSS, Relaxed);
+            mtu.store(limit, Relaxed);
         }
     }
 
@@ -210,22 +213,6 @@ impl Flow {
         match self.via.load(Relaxed) {
             NO_VIA => None,
             via => Some(EniIdx::new((via >> 32) as u32, via as u32)),
-        }
-    }
-
-    /// MTU of its path, in bytes.
-    #[inline]
-    pub fn mtu(&self) -> u16 {
-        self.mtu.load(Relaxed)
-    }
-
-    /// Largest TCP segment of its path, in bytes, as a SYN announces it.
-    #[inline]
-    pub fn mss(&self) -> u16 {
-        let fits = self.mtu().saturating_sub(40);
-        match self.via() {
-            Some(_) => fits.min(ENDPOINT_MSS),
-            None => fits,
         }
     }
 

@@ -414,7 +414,7 @@ impl Flow {
                 own.first.store(segment.first_byte(), Relaxed);
                 own.seq_end.store(segment.seq_end(), Relaxed);
             }
-            tcp::clamp_mss(packet, headers, &options, self.mss());
+            tcp::clamp_mss(packet, headers, &options, self.mss(side));
         }
     }
 }
