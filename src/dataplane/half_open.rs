@@ -11,6 +11,7 @@
 use std::collections::VecDeque;
 
 use super::Dataplane;
+use super::config::EniIdx;
 use super::eni::Eni;
 use super::flow::{Flow, Opened, Side};
 use super::time::Instant;
@@ -53,9 +54,17 @@ impl Openings {
 }
 
 impl Dataplane {
-    /// Records a flow that `source` has opened through an endpoint, and gives up its oldest half-open connection if it has too
-    /// many.
-    pub(super) fn record_opening(&self, worker: &mut Worker, source: &Eni, opened: &Opened<'_>) {
+    /// Records a flow that `source` has opened through an endpoint and bound at `gateway`, and gives up its oldest half-open
+    /// connection if it has too many.
+    pub(super) fn record_opening(
+        &self,
+        worker: &mut Worker,
+        source: &Eni,
+        gateway: EniIdx,
+        opened: &Opened<'_>,
+        now: Instant,
+    ) {
+        self.count_bound(gateway, opened.flow, now);
         if opened.flow.key(Side::Initiator).tuple.protocol != Protocol::TCP {
             return;
         }

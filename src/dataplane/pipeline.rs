@@ -77,12 +77,10 @@ impl Dataplane {
         headers: &Headers,
         now: Instant,
     ) -> Result<bool, Dropped> {
+        let from = flow.key(side).ingress;
         match flow.admit(side, headers, now) {
             Admission::Pass => Ok(true),
-            Admission::Reversed => Err(Dropped::at(
-                flow.key(side).ingress,
-                DropReason::GatewayIngress,
-            )),
+            Admission::Reversed => Err(Dropped::at(from, DropReason::GatewayIngress)),
             Admission::Expired | Admission::Reopens => Ok(false),
         }
     }
@@ -169,8 +167,7 @@ impl Dataplane {
                 let opened = self
                     .open(&snapshot, worker.id, source, &request, bindings, now)
                     .map_err(|error| self.unbound(&snapshot, source, &provider, &target, error))?;
-                self.count_bound(provider.gateway.idx, opened.flow, now);
-                self.record_opening(worker, source, &opened);
+                self.record_opening(worker, source, provider.gateway.idx, &opened, now);
                 opened.flow
             }
             Answer::Host => return Ok(worker.answer(source, destination, packet, now)),
