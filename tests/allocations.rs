@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use privlink::dataplane::config::{Destination, Protocols, Resolver, ResourceTarget, Role, View};
 use privlink::dataplane::{DropReason, EniIdx, Verdict};
-use privlink::net::{Addr, Segment, VnetHeader};
+use privlink::net::{Addr, Segment, VnetHeader, checksum};
 use privlink::sim::{
     PacketBuilder, SimPacket, Topology, World, any_from, echo_reply, echo_request, tcp, udp,
 };
@@ -143,6 +143,15 @@ fn silent_drops() -> Vec<(DropReason, SimPacket)> {
         change(&mut packet.vnet);
         packet
     };
+    // Its header's checksum is mended: 20 bytes with others to follow, or in the middle of the TCP header.
+    let fragment = |place: u16| {
+        let mut packet = syn(ENDPOINT);
+        packet.bytes[6..8].copy_from_slice(&place.to_be_bytes());
+        packet.bytes[10..12].fill(0);
+        let sum = !checksum::sum(&packet.bytes[..20]);
+        packet.bytes[10..12].copy_from_slice(&sum.to_be_bytes());
+        packet
+    };
     let mut redirect = echo_request(Topology::EC2_ADDRESS, ENDPOINT.0, 1).build();
     redirect.bytes[20] = 5;
     vec![
@@ -154,7 +163,8 @@ fn silent_drops() -> Vec<(DropReason, SimPacket)> {
         (Truncated, bytes(|bytes| bytes.truncate(30))),
         (BadIpHeader, bytes(|bytes| bytes[0] = 0x55)),
         (Ipv6, bytes(|bytes| bytes[0] = 0x60)),
-        (Fragment, bytes(|bytes| bytes[6] = 0x20)),
+        (BadFragment, fragment(0x2000)),
+        (TinyFragment, fragment(1)),
         (BadTransportHeader, bytes(|bytes| bytes[33] = 0)),
         (IcmpType, redirect),
         (SourceCheck, tcp(([10, 0, 0, 1], 1), ENDPOINT).build()),

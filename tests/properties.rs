@@ -1,15 +1,17 @@
 //! What holds for every packet, with etherparse as the oracle; and for every message to a resolver, with hickory's reader.
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use hickory_proto::op::{self, Edns, Message, MessageType, OpCode};
 use hickory_proto::rr::{Name, RecordType};
-use privlink::dataplane::{EniIdx, Verdict};
+use privlink::dataplane::{DropReason, EniIdx, Reason, Verdict};
 use privlink::net::{Addr, FiveTuple, VnetHeader, rewrite};
 use privlink::sim::{
-    Names, PacketBuilder, SimPacket, Topology, World, echo_reply, echo_request, tcp, udp,
+    Names, PacketBuilder, SimPacket, Topology, World, any_from, echo_reply, echo_request, tcp, udp,
 };
 use proptest::prelude::*;
+use proptest::sample::Index;
 
 static NAMES: LazyLock<Names> = LazyLock::new(Names::everything);
 
@@ -115,6 +117,135 @@ fn query() -> impl Strategy<Value = Vec<u8>> {
         }
         message.to_vec().unwrap()
     })
+}
+
+/// A packet to the endpoint of [`everything_open`], of any length that there is, and its fragments in any order, some of them
+/// twice.
+fn fragmented() -> impl Strategy<Value = (SimPacket, Vec<SimPacket>)> {
+    let cuts = proptest::collection::vec(any::<Index>(), 1..20);
+    let len = prop_oneof![24usize..200, 24usize..9_000, 24usize..65_480];
+    (0..3, len, any::<u8>(), cuts)
+        .prop_map(|(kind, len, first, cuts)| {
+            let (client, server) = (
+                (Topology::EC2_ADDRESS, 40_000),
+                (Topology::ENDPOINT_C_ADDRESS, 80),
+            );
+            let packet = match kind {
+                0 => udp(client, server),
+                1 => echo_request(client.0, server.0, 5),
+                _ => tcp(client, server),
+            };
+            let bytes = (0..len).map(|at| first.wrapping_add((at * 31 + at / 251) as u8));
+            let packet = packet.payload(&bytes.collect::<Vec<_>>()).build();
+            // Nowhere before the end of the longest of these transport headers, of 20 bytes.
+            let len = packet.bytes.len() - 20;
+            let mut cuts: Vec<_> = cuts
+                .iter()
+                .map(|cut| 24 + cut.index(len.div_ceil(8) - 3) * 8)
+                .chain([0, len])
+                .collect();
+            cuts.sort_unstable();
+            cuts.dedup();
+            // As an MTU of 9001 wants it.
+            let parts = cuts.windows(2).flat_map(|cut| {
+                let (from, to) = (cut[0], cut[1].min(len));
+                (from..to)
+                    .step_by(8_976)
+                    .map(move |at| at..to.min(at + 8_976))
+            });
+            let fragments: Vec<_> = parts.map(|part| packet.fragment(7, part)).collect();
+            (packet, fragments)
+        })
+        .prop_flat_map(|(packet, fragments)| {
+            let twice = proptest::collection::vec(any::<Index>(), 0..4);
+            let twice = (Just(fragments), twice).prop_flat_map(|(mut fragments, twice)| {
+                let again: Vec<_> = twice
+                    .iter()
+                    .map(|index| index.get(&fragments).clone())
+                    .collect();
+                fragments.extend(again);
+                Just(fragments).prop_shuffle()
+            });
+            (Just(packet), twice)
+        })
+}
+
+/// W1 with all protocols offered and every group open.
+fn everything_open() -> World {
+    let mut topology = Topology::w1();
+    let protocols = &mut topology.resource().protocols;
+    (protocols.udp, protocols.icmp) = (true, true);
+    for group in [Topology::ENDPOINT_GROUP, Topology::TARGET_GROUP] {
+        topology.group(group).ingress.push(any_from("0.0.0.0/0"));
+    }
+    World::new(&topology)
+}
+
+/// A fragment of one of a few datagrams, with any place and length.
+fn fragment() -> impl Strategy<Value = SimPacket> {
+    let protocol = prop_oneof![Just(1u8), Just(6), Just(17), Just(47)];
+    let place = prop_oneof![1u16..8, 0x2000u16..0x2008, any::<u16>()];
+    let place = place.prop_filter("a whole packet", |place| place & 0x3fff != 0);
+    let payload = proptest::collection::vec(any::<u8>(), 0..64);
+    (protocol, place, 0u8..2, payload).prop_map(|(protocol, place, id, payload)| {
+        let len = (20 + payload.len() as u16).to_be_bytes();
+        let place = place.to_be_bytes();
+        let mut bytes = vec![
+            0x45, 0, len[0], len[1], 0, id, place[0], place[1], 64, protocol, 0, 0,
+        ];
+        bytes.extend(Topology::EC2_ADDRESS);
+        bytes.extend(Topology::ENDPOINT_C_ADDRESS);
+        let sum = !privlink::net::checksum::sum(&bytes);
+        bytes[10..12].copy_from_slice(&sum.to_be_bytes());
+        bytes.extend(payload);
+        SimPacket {
+            vnet: VnetHeader::default(),
+            bytes,
+        }
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    #[test]
+    fn a_datagram_in_any_fragments_in_any_order_arrives_byte_by_byte((packet, fragments) in fragmented()) {
+        let mut world = everything_open();
+        let mut arrived = Vec::new();
+        for fragment in &fragments {
+            let outcome = world.send_packet(Topology::EC2_A, fragment.clone());
+            let duplicate = Verdict::Drop(DropReason::DuplicateFragment);
+            prop_assert!([Verdict::Answered, duplicate].contains(&outcome.verdict));
+            arrived.extend(outcome.replies);
+        }
+        // The fragments that came twice may make it a second time.
+        prop_assert!(!arrived.is_empty());
+        for transmit in &arrived {
+            prop_assert_eq!(transmit.to, Topology::EC2_B);
+            let whole = SimPacket::of(transmit);
+            prop_assert!(whole.checksums_are_right());
+            let payload = |packet: &SimPacket| {
+                let headers = packet.headers().unwrap();
+                packet.bytes[headers.len - headers.payload_len..].to_vec()
+            };
+            prop_assert_eq!(payload(&whole), payload(&packet));
+        }
+    }
+
+    #[test]
+    fn no_fragments_make_the_pipeline_panic_or_keep_them_for_ever(
+        fragments in proptest::collection::vec((fragment(), 0u64..1_000), 0..80),
+    ) {
+        let mut world = everything_open();
+        for (fragment, millis) in fragments {
+            let outcome = world.send_packet(Topology::EC2_A, fragment);
+            prop_assert!(matches!(outcome.verdict, Verdict::Answered | Verdict::Drop(_)));
+            world.advance(Duration::from_millis(millis));
+        }
+        world.advance(Duration::from_secs(5));
+        let deadline = world.dataplane.poll_timeout(&world.workers[0]);
+        prop_assert!(deadline.is_none_or(|deadline| deadline.reason != Reason::Fragments));
+    }
 }
 
 proptest! {

@@ -91,7 +91,7 @@ impl From<ParseError> for DropReason {
             ParseError::Truncated => Self::Truncated,
             ParseError::BadIpHeader => Self::BadIpHeader,
             ParseError::Ipv6 => Self::Ipv6,
-            ParseError::Fragment => Self::Fragment,
+            ParseError::Fragment => Self::BadFragment,
             ParseError::BadTransportHeader => Self::BadTransportHeader,
             ParseError::IcmpType => Self::IcmpType,
         }

@@ -34,6 +34,7 @@ mod epoch;
 mod event_queue;
 mod first;
 pub mod flow;
+mod fragments;
 mod groups;
 mod half_open;
 mod health;
@@ -78,6 +79,7 @@ use cut::Cut;
 use epoch::Epochs;
 use event_queue::EventQueue;
 use flow::FlowTable;
+use fragments::Fragments;
 use health::Checks;
 use holdings::Holdings;
 use names::Names;
@@ -127,6 +129,8 @@ pub enum Reason {
     ResolverConnection,
     /// Looking up the names of resources.
     ResourceName,
+    /// Giving up datagrams whose fragments have not all arrived.
+    Fragments,
 }
 
 /// The VPC fabric: every VPC, interface, security group and flow.
@@ -145,6 +149,7 @@ pub struct Dataplane {
     names: Names,
     events: EventQueue,
     port_warnings: PortWarnings,
+    fragments: Arc<fragments::Shared>,
 }
 
 /// Something that people may want to know, or upstream is asked.
@@ -192,6 +197,7 @@ impl Dataplane {
             names: Names::default(),
             events: EventQueue::default(),
             port_warnings: PortWarnings::default(),
+            fragments: Arc::default(),
             settings,
         }
     }
@@ -203,6 +209,7 @@ impl Dataplane {
             self.settings.seed,
             self.snapshot.load_full(),
             self.flows.cache(),
+            Fragments::new(&self.fragments),
         )
     }
 

@@ -20,12 +20,23 @@ impl Dataplane {
         packet: &mut Packet<'_>,
         now: Instant,
     ) -> Result<Verdict, Dropped> {
-        if let Ok(headers) = packet.parse()
-            && !self.stays_inside(worker, from, &headers)
-        {
-            packet.hide_options(&headers);
+        if let Ok(headers) = packet.parse() {
+            self.hide_options(worker, from, packet, &headers);
         }
         self.process(worker, from, packet, now)
+    }
+
+    /// Hides the options of a packet that leaves its sender's VPC, if it has any.
+    pub(super) fn hide_options(
+        &self,
+        worker: &Worker,
+        from: EniIdx,
+        packet: &mut Packet<'_>,
+        headers: &Headers,
+    ) {
+        if !packet.is_plain() && !self.stays_inside(worker, from, headers) {
+            packet.hide_options(headers);
+        }
     }
 
     /// Whether the packet goes to an instance of the sender's VPC, and along no flow that leads out of it.

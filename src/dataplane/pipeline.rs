@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! parse -> flows.lookup -- hit --> forward: rewrite, out of the other side's interface
+//!   | a fragment: kept until its datagram is complete, which goes on here
 //!              | miss          (too large for a link behind that: follow_narrow cuts it)
 //!              v
 //! source_check -> is it for the VPC's resolver? that takes it, whatever security groups say
@@ -20,11 +21,11 @@ use super::Dataplane;
 use super::config::EniIdx;
 use super::dropped::Dropped;
 use super::first::{Answer, answer_key};
-use super::flow::{Admission, Flow, FlowKey, Newcomer, Request, Side, Terms};
+use super::flow::{Flow, FlowKey, Newcomer, Request, Side, Terms};
 use super::time::Instant;
-use super::verdict::{DropReason, Verdict};
+use super::verdict::Verdict;
 use super::worker::Worker;
-use crate::net::{Headers, Packet, Transport, rewrite};
+use crate::net::{Headers, Packet, ParseError, Transport, rewrite};
 
 impl Dataplane {
     /// Decides a packet's fate: rewrites it in place and says where it goes, or counts why it ends here.
@@ -51,37 +52,38 @@ impl Dataplane {
         packet: &mut Packet<'_>,
         now: Instant,
     ) -> Result<Verdict, Dropped> {
-        let headers = packet.parse().map_err(|error| Dropped::at(from, error))?;
+        let headers = match packet.parse() {
+            Ok(headers) => headers,
+            Err(ParseError::Fragment) => return self.take_fragment(worker, from, packet, now),
+            Err(error) => return Err(Dropped::at(from, error)),
+        };
         worker.count_sent(from, headers.len);
-        self.fits(from, &headers, self.settings.mtu)?;
+        self.carry(worker, from, packet, &headers, now)
+    }
+
+    /// Sends a packet along its flow, which it opens if there is none.
+    #[inline]
+    pub(super) fn carry(
+        &self,
+        worker: &mut Worker,
+        from: EniIdx,
+        packet: &mut Packet<'_>,
+        headers: &Headers,
+        now: Instant,
+    ) -> Result<Verdict, Dropped> {
+        self.fits(from, headers, self.settings.mtu)?;
         let key = FlowKey {
             ingress: from,
             tuple: headers.tuple,
         };
         match self.flows.lookup(&worker.flows, &key) {
             Some((flow, side)) if headers.wire_len > usize::from(flow.mtu(side)) => {
-                self.follow_narrow(worker, (flow, side), packet, &headers, now)
+                self.follow_narrow(worker, (flow, side), packet, headers, now)
             }
-            Some(found) if self.belongs(found, &headers, now)? => {
-                self.forward(worker, found, packet, &headers, now)
+            Some(found) if self.belongs(found, headers, now)? => {
+                self.forward(worker, found, packet, headers, now)
             }
-            _ => self.first_packet(worker, from, packet, &headers, now),
-        }
-    }
-
-    /// Whether the packet belongs to the flow whose key it has; then it is counted there, and moves the flow's state.
-    #[inline]
-    pub(super) fn belongs(
-        &self,
-        (flow, side): (&Flow, Side),
-        headers: &Headers,
-        now: Instant,
-    ) -> Result<bool, Dropped> {
-        let from = flow.key(side).ingress;
-        match flow.admit(side, headers, now) {
-            Admission::Pass => Ok(true),
-            Admission::Reversed => Err(Dropped::at(from, DropReason::GatewayIngress)),
-            Admission::Expired | Admission::Reopens => Ok(false),
+            _ => self.first_packet(worker, from, packet, headers, now),
         }
     }
 

@@ -124,13 +124,8 @@ impl Dataplane {
         let mut vnet = VnetHeader::default();
         let mut packet = Packet::new(&mut vnet, &mut bytes);
         let headers = packet.parse().map_err(|error| Dropped::at(from, error))?;
-        match self.cross(worker, found, &mut packet, &headers)? {
-            Verdict::Forward(to) => {
-                worker.queue(to, bytes);
-                Ok(Verdict::Answered)
-            }
-            verdict => Ok(verdict),
-        }
+        let verdict = self.cross(worker, found, &mut packet, &headers)?;
+        Ok(worker.send_on(verdict, bytes))
     }
 
     /// Queues the header for the flow's target.

@@ -81,8 +81,7 @@ impl Snapshot {
         let mut enis = Table::new();
         for (idx, interface) in config.enis.into_entries() {
             let before = before.enis.get(idx).map(Arc::as_ref);
-            let Settings { workers, mtu, .. } = *settings;
-            let eni = Eni::new(idx, interface, workers, mtu, before);
+            let eni = Eni::new(idx, interface, settings.workers, before);
             enis.insert(idx, Arc::new(eni));
         }
         let snapshot = Self {

@@ -43,6 +43,7 @@ impl Dataplane {
             (Reason::Resolved, self.due_answers()),
             (Reason::ResolverConnection, self.due_connections()),
             (Reason::ResourceName, self.due_names()),
+            (Reason::Fragments, worker.fragments.due()),
         ];
         let has_flows = !self.flows.is_empty();
         let of_flows = of_flows.into_iter().filter(|_| has_flows);
@@ -60,6 +61,7 @@ impl Dataplane {
         self.answer_askers(worker, now);
         self.tend_connections(worker, now);
         self.look_up_names(now);
+        self.give_up_fragments(worker, now);
         self.sweep(worker, now);
     }
 

@@ -7,9 +7,10 @@ use super::config::EniIdx;
 use super::dropped::Dropped;
 use super::eni::Eni;
 use super::first::{Offer, Provider, is_instance};
-use super::flow::{Claim, Flow, FlowKey, OpenError, Opened, Request, Terms};
+use super::flow::{Admission, Claim, Flow, FlowKey, OpenError, Opened, Request, Side, Terms};
 use super::snapshot::Snapshot;
 use super::time::Instant;
+use super::verdict::DropReason;
 use crate::net::{Headers, Transport};
 
 /// Largest packet on the way through an endpoint, in bytes (AWS PrivateLink).
@@ -37,6 +38,22 @@ impl Dataplane {
         match headers.wire_len <= usize::from(mtu) {
             true => Ok(()),
             false => Err(Dropped::too_big(from, mtu)),
+        }
+    }
+
+    /// Whether the packet belongs to the flow whose key it has; then it is counted there, and moves the flow's state.
+    #[inline]
+    pub(super) fn belongs(
+        &self,
+        (flow, side): (&Flow, Side),
+        headers: &Headers,
+        now: Instant,
+    ) -> Result<bool, Dropped> {
+        let from = flow.key(side).ingress;
+        match flow.admit(side, headers, now) {
+            Admission::Pass => Ok(true),
+            Admission::Reversed => Err(Dropped::at(from, DropReason::GatewayIngress)),
+            Admission::Expired | Admission::Reopens => Ok(false),
         }
     }
 

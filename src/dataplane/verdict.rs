@@ -9,7 +9,8 @@ pub enum Verdict {
     Forward(EniIdx),
     /// As [`Verdict::Forward`], but what `poll_transmit` has goes first.
     ForwardAfter(EniIdx),
-    /// The core, or an interface of its own, took it; what comes of it, if anything, `poll_transmit` has.
+    /// The core, or an interface of its own, took it; what comes of it, if anything, `poll_transmit` has. A fragment is kept, or
+    /// its datagram goes on from there.
     Answered,
     /// It ends here, and is counted.
     Drop(DropReason),
@@ -58,8 +59,18 @@ drop_reasons! {
     BadIpHeader,
     /// IPv6, which privlink does not forward yet.
     Ipv6,
-    /// A fragment, which privlink does not forward yet.
-    Fragment,
+    /// A fragment of no bytes, of no multiple of eight bytes though others follow, or beyond 65,535 bytes.
+    BadFragment,
+    /// A first fragment without its whole transport header, or another that begins inside of that.
+    TinyFragment,
+    /// A fragment that has arrived before.
+    DuplicateFragment,
+    /// A fragment that overlaps others of its datagram, or contradicts them about its end: the datagram is dropped.
+    OverlappingFragment,
+    /// A datagram in fragments that gave way to a newer one: 64 of an interface may wait for their last fragment.
+    FragmentLimit,
+    /// A datagram whose fragments did not all arrive within 5 seconds.
+    FragmentTimeout,
     /// A transport header that contradicts itself: its length, its flags or, to a resolver and where the packet has to be cut, its checksum.
     BadTransportHeader,
     /// An ICMP message that is neither an echo nor an error about a live flow.

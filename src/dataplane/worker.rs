@@ -11,6 +11,7 @@ use super::dropped::Dropped;
 use super::eni::{Counters, Eni};
 use super::first::is_instance;
 use super::flow::FlowCache;
+use super::fragments::Fragments;
 use super::proxy_protocol::Reminder;
 use super::snapshot::Snapshot;
 use super::time::Instant;
@@ -23,6 +24,7 @@ pub struct Worker {
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) flows: FlowCache,
     pub(super) random: ChaCha8Rng,
+    pub(super) fragments: Fragments,
     transmits: VecDeque<Transmit>,
     reminders: BinaryHeap<Reminder>,
 }
@@ -37,7 +39,13 @@ pub struct Transmit {
 }
 
 impl Worker {
-    pub(super) fn new(id: usize, seed: u64, snapshot: Arc<Snapshot>, flows: FlowCache) -> Self {
+    pub(super) fn new(
+        id: usize,
+        seed: u64,
+        snapshot: Arc<Snapshot>,
+        flows: FlowCache,
+        fragments: Fragments,
+    ) -> Self {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         random.set_stream(id as u64);
         Self {
@@ -45,6 +53,7 @@ impl Worker {
             snapshot,
             flows,
             random,
+            fragments,
             transmits: VecDeque::new(),
             reminders: BinaryHeap::new(),
         }
@@ -117,6 +126,17 @@ impl Worker {
     /// Queues a packet that has been counted.
     pub(super) fn queue(&mut self, to: EniIdx, bytes: Vec<u8>) {
         self.transmits.push_back(Transmit { to, bytes });
+    }
+
+    /// Queues a packet that has a buffer of its own, if its verdict is to forward it.
+    pub(super) fn send_on(&mut self, verdict: Verdict, bytes: Vec<u8>) -> Verdict {
+        match verdict {
+            Verdict::Forward(to) | Verdict::ForwardAfter(to) => {
+                self.queue(to, bytes);
+                Verdict::Answered
+            }
+            Verdict::Answered | Verdict::Drop(_) => verdict,
+        }
     }
 
     /// The host behind an interface takes a packet; what it answers goes back to the sender.

@@ -62,7 +62,8 @@ pub struct Headers {
     pub transport_at: usize,
     /// Length of the IP packet, in bytes; up to 65,535 for a super-packet.
     pub len: usize,
-    /// Length of the largest packet on the wire once segmented, in bytes: what an MTU bounds.
+    /// Length of the largest packet on the wire once segmented, in bytes: what an MTU bounds. 0 for a datagram that has come
+    /// in fragments, and may be fragmented again.
     pub wire_len: usize,
     /// The payload handed to applications, in bytes (of TCP: sequence space without SYN and FIN).
     pub payload_len: usize,

@@ -1,9 +1,13 @@
 //! Packets as tests write them, built by etherparse: an implementation of the formats that is not ours.
 
 use std::fmt;
+use std::ops::Range;
 
-use etherparse::{Icmpv4Type, IpNumber, Ipv4Header, PacketBuilder as Etherparse, TcpOptionElement};
+use etherparse::{
+    Icmpv4Type, IpNumber, Ipv4Header, Ipv4Options, PacketBuilder as Etherparse, TcpOptionElement,
+};
 
+use crate::dataplane::Transmit;
 use crate::net::{FiveTuple, Headers, Packet, ParseError, Segment, VnetHeader, checksum};
 
 /// An IPv4 packet in the making.
@@ -297,7 +301,8 @@ impl SimPacket {
         let offset = match ip.protocol {
             IpNumber::TCP => 16,
             IpNumber::UDP => 6,
-            _ => return checksum::sum(rest) == 0xffff,
+            IpNumber::ICMP => return checksum::sum(rest) == 0xffff,
+            _ => return true,
         };
         let field = u16::from_be_bytes([rest[offset], rest[offset + 1]]);
         if self.vnet.needs_csum() {
@@ -306,6 +311,44 @@ impl SimPacket {
                 == checksum::pseudo_header(tuple.src, tuple.dst, tuple.protocol, rest.len());
         }
         (ip.protocol == IpNumber::UDP && field == 0) || field == full_checksum(&ip, rest)
+    }
+
+    /// The fragments that a sender or router with this MTU makes of it, with this identification.
+    pub fn fragments(&self, id: u16, mtu: usize) -> Vec<Self> {
+        let (ip, payload) = Ipv4Header::from_slice(&self.bytes).unwrap();
+        let (len, room) = (payload.len(), (mtu - ip.header_len()) / 8 * 8);
+        (0..len)
+            .step_by(room)
+            .map(|at| self.fragment(id, at..len.min(at + room)))
+            .collect()
+    }
+
+    /// The fragment with this part of its payload. The one with the beginning has the options, others none.
+    pub fn fragment(&self, id: u16, part: Range<usize>) -> Self {
+        let (mut ip, payload) = Ipv4Header::from_slice(&self.bytes).unwrap();
+        (ip.identification, ip.dont_fragment) = (id, false);
+        if part.start > 0 {
+            ip.options = Ipv4Options::new();
+        }
+        ip.fragment_offset = ((part.start / 8) as u16).try_into().unwrap();
+        ip.more_fragments = part.end < payload.len();
+        ip.set_payload_len(part.len()).unwrap();
+        ip.header_checksum = ip.calc_header_checksum();
+        let mut bytes = Vec::new();
+        ip.write(&mut bytes).unwrap();
+        bytes.extend_from_slice(&payload[part]);
+        Self {
+            vnet: VnetHeader::default(),
+            bytes,
+        }
+    }
+
+    /// What the core originates, as a packet.
+    pub fn of(transmit: &Transmit) -> Self {
+        Self {
+            vnet: VnetHeader::default(),
+            bytes: transmit.bytes.clone(),
+        }
     }
 
     /// Undoes the checksum, as a sender does that leaves it to the device.

@@ -83,11 +83,9 @@ fn no_checksum_errors(site: &Site, namespace: &str) -> Result<()> {
     Ok(())
 }
 
-/// EC2_B becomes a router: its address moves into a namespace behind it, over a veth that finishes no checksum and
-/// cuts no super-packet.
-fn with_offloads_on_a_transfer_through_a_plain_hop_arrives_intact() -> Result<()> {
-    let mut site = Site::new()?;
-    site.up(&site.template(), &[])?;
+/// EC2_B becomes a router: its address moves into a namespace behind it, which is given, over a veth that finishes no
+/// checksum and cuts no super-packet.
+pub fn put_behind_a_router(site: &mut Site) -> Result<String> {
     let (router, behind) = (site.b.clone(), format!("{}x", site.b));
     site.namespace(&behind)?;
     let address = format!("{INSTANCE}/32");
@@ -118,6 +116,13 @@ fn with_offloads_on_a_transfer_through_a_plain_hop_arrives_intact() -> Result<()
         ];
         site.ok(namespace, &plain)?;
     }
+    Ok(behind)
+}
+
+fn with_offloads_on_a_transfer_through_a_plain_hop_arrives_intact() -> Result<()> {
+    let mut site = Site::new()?;
+    site.up(&site.template(), &[])?;
+    let behind = put_behind_a_router(&mut site)?;
     site.nginx_in(&behind)?;
     wait_for("the hop", Duration::from_secs(10), || {
         Ok(site.curl(&["-o", "/dev/null", ENDPOINT]).is_ok())

@@ -5,6 +5,7 @@
 
 mod checksums;
 mod cli;
+mod fragments;
 mod hostile;
 mod io;
 mod lifecycle;
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
         path_mtu::tests(),
         proxy::tests(),
         checksums::tests(),
+        fragments::tests(),
         rules::tests(),
         saas::tests(),
         hostile::tests(),

@@ -5,6 +5,7 @@ mod cut;
 mod dns_resource;
 mod endpoint;
 mod failing;
+mod fragments;
 mod groups;
 mod half_open;
 mod health;

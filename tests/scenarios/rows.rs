@@ -39,6 +39,19 @@ fn malformed(change: impl FnOnce(&mut Vec<u8>)) -> SimPacket {
     packet
 }
 
+/// The same as a fragment with these flags and offset, its header's checksum right.
+fn fragment(place: u16, change: impl FnOnce(&mut Vec<u8>)) -> SimPacket {
+    malformed(|bytes| {
+        bytes[6..8].copy_from_slice(&place.to_be_bytes());
+        change(bytes);
+        let len = bytes.len() as u16;
+        bytes[2..4].copy_from_slice(&len.to_be_bytes());
+        bytes[10..12].fill(0);
+        let sum = !privlink::net::checksum::sum(&bytes[..20]);
+        bytes[10..12].copy_from_slice(&sum.to_be_bytes());
+    })
+}
+
 fn udp_forged(gso_size: u16, change: impl FnOnce(&mut VnetHeader)) -> SimPacket {
     let mut packet = udp((EC2, 41234), (ENDPOINT, 80))
         .payload(&[0; 3000])
@@ -216,14 +229,72 @@ fn header_rows() -> Vec<Row> {
         ),
         row("IPv6", malformed(|b| b[0] = 0x60), dropped(Ipv6)),
         row(
-            "a first fragment",
+            "a fragment whose header has another checksum",
             malformed(|b| b[6] = 0x20),
-            dropped(Fragment),
+            dropped(BadIpHeader),
         ),
         row(
-            "a later fragment",
-            malformed(|b| b[7] = 1),
-            dropped(Fragment),
+            "a first fragment of 25 bytes, no multiple of eight",
+            fragment(0x2000, |_| {}),
+            dropped(BadFragment),
+        ),
+        row(
+            "a last fragment without a byte",
+            fragment(3, |b| b.truncate(20)),
+            dropped(BadFragment),
+        ),
+        row(
+            "a fragment that ends beyond 65,535 bytes",
+            fragment(0x1fff, |_| {}),
+            dropped(BadFragment),
+        ),
+        row(
+            "a first fragment that ends in its TCP header",
+            fragment(0x2000, |b| b.truncate(36)),
+            dropped(TinyFragment),
+        ),
+        row(
+            "a first fragment that ends in its TCP options",
+            fragment(0x2000, |b| {
+                b[32] = 0x70;
+                b.truncate(44);
+            }),
+            dropped(TinyFragment),
+        ),
+        row(
+            "a later fragment that begins in the TCP header",
+            fragment(2, |_| {}),
+            dropped(TinyFragment),
+        ),
+        row(
+            "a fragment longer than the MTU",
+            fragment(0x2000, |b| b.resize(9004, 0)),
+            dropped(PacketTooBig),
+        ),
+        row(
+            "a fragment with its checksum left to us",
+            SimPacket {
+                vnet: VnetHeader {
+                    flags: VnetHeader::NEEDS_CSUM,
+                    csum_start: 20,
+                    csum_offset: 16,
+                    ..VnetHeader::default()
+                },
+                ..fragment(0x2000, |b| b.truncate(44))
+            },
+            dropped(VnetFlags),
+        ),
+        row(
+            "a fragment to be cut into segments",
+            SimPacket {
+                vnet: VnetHeader {
+                    gso_type: 1,
+                    gso_size: 1448,
+                    ..VnetHeader::default()
+                },
+                ..fragment(0x2000, |b| b.truncate(44))
+            },
+            dropped(VnetGsoType),
         ),
         row(
             "a TCP header of 16 bytes",

@@ -46,7 +46,6 @@ impl Eni {
         idx: EniIdx,
         interface: Interface,
         workers: usize,
-        mtu: u16,
         before: Option<&Self>,
     ) -> Self {
         let counters = match before {
@@ -62,11 +61,11 @@ impl Eni {
                     ..
                 }),
             ) if same.addresses == interface.addresses => Some(Arc::clone(stack)),
-            (Role::Endpoint(_), _) => Some(Arc::new(Mutex::new(Stack::new(
-                &interface.addresses,
-                mtu,
-                0,
-            )))),
+            (Role::Endpoint(_), _) => {
+                // What has come in fragments is answered whole.
+                let stack = Stack::new(&interface.addresses, u16::MAX, 0);
+                Some(Arc::new(Mutex::new(stack)))
+            }
             (Role::Instance { .. } | Role::Gateway | Role::Node { .. }, _) => None,
         };
         Self {

@@ -492,12 +492,11 @@ impl Dataplane {
     ) -> Result<(), DropReason> {
         let mut vnet = VnetHeader::default();
         let mut packet = Packet::new(&mut vnet, &mut bytes);
-        match self.handle_packet(worker, node, &mut packet, now) {
-            Verdict::Forward(to) | Verdict::ForwardAfter(to) => worker.queue(to, bytes),
-            Verdict::Answered => {}
-            Verdict::Drop(reason) => return Err(reason),
+        let verdict = self.handle_packet(worker, node, &mut packet, now);
+        match worker.send_on(verdict, bytes) {
+            Verdict::Drop(reason) => Err(reason),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Sends a packet along a flow whose initiator is a probe, or whose target is told who the initiator is.

@@ -168,7 +168,11 @@ impl Dataplane {
         headers: &Headers,
         now: Instant,
     ) -> Result<Verdict, Dropped> {
-        if !source.asked.lock().admit(count_packets(headers), now) {
+        if !source
+            .asked
+            .lock()
+            .admit(count_packets(packet, headers), now)
+        {
             resolver.counters.limited();
             return Err(Dropped::at(source.idx, DropReason::ResolverLimit));
         }
@@ -191,9 +195,9 @@ impl Dataplane {
         if is_tcp && headers.tuple.dst_port == PORT {
             return self.ask_by_segment(worker, resolver, client, packet, headers, now);
         }
-        match headers.wire_len == headers.len {
-            true => self.ask_by_datagram(worker, resolver, client, packet.bytes(), now),
-            false => self.ask_by_datagrams(worker, resolver, client, packet, now),
+        match packet.vnet().gso_size {
+            0 => self.ask_by_datagram(worker, resolver, client, packet.bytes(), now),
+            _ => self.ask_by_datagrams(worker, resolver, client, packet, now),
         }
         Ok(Verdict::Answered)
     }
@@ -370,12 +374,9 @@ fn send(worker: &mut Worker, resolver: &Host, client: Client, answer: &[u8], now
 }
 
 /// How many packets it is on the wire.
-fn count_packets(headers: &Headers) -> usize {
-    let header_len = headers.len - headers.payload_len;
-    match headers.wire_len == headers.len {
-        true => 1,
-        false => headers
-            .payload_len
-            .div_ceil((headers.wire_len - header_len).max(1)),
+fn count_packets(packet: &Packet<'_>, headers: &Headers) -> usize {
+    match packet.vnet().gso_size {
+        0 => 1,
+        size => headers.payload_len.div_ceil(size.into()),
     }
 }
