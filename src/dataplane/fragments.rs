@@ -21,7 +21,9 @@ use super::schedule::Schedule;
 use super::time::Instant;
 use super::verdict::{DropReason, Verdict};
 use super::worker::Worker;
-use crate::net::{Addr, Assembly, Fragment, FragmentError, Packet, Protocol, VnetHeader, identify};
+use crate::net::{
+    Addr, Assembly, Fragment, FragmentError, Packet, ParseError, Protocol, VnetHeader, identify,
+};
 
 /// How long a datagram waits for its last fragment, from the first that has arrived.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -97,15 +99,20 @@ impl From<FragmentError> for DropReason {
 }
 
 impl Dataplane {
-    /// Keeps a fragment, or sends the datagram that it completes on its way.
+    /// Takes a packet that `error` says is none by itself. Keeps a fragment, or sends the datagram that it completes on its
+    /// way; any other ends here.
     #[cold]
     pub(super) fn take_fragment(
         &self,
         worker: &mut Worker,
         from: EniIdx,
         packet: &Packet<'_>,
+        error: ParseError,
         now: Instant,
     ) -> Result<Verdict, Dropped> {
+        if error != ParseError::Fragment {
+            return Err(Dropped::at(from, error));
+        }
         let fragment = Fragment::parse(packet).map_err(|error| Dropped::at(from, error))?;
         worker.count_sent(from, fragment.headers.len);
         self.fits(from, &fragment.headers, self.settings.mtu)?;

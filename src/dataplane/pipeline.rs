@@ -25,7 +25,7 @@ use super::flow::{Flow, FlowKey, Newcomer, Request, Side, Terms};
 use super::time::Instant;
 use super::verdict::Verdict;
 use super::worker::Worker;
-use crate::net::{Headers, Packet, ParseError, Transport, rewrite};
+use crate::net::{Headers, Packet, Transport, rewrite};
 
 impl Dataplane {
     /// Decides a packet's fate: rewrites it in place and says where it goes, or counts why it ends here.
@@ -54,8 +54,7 @@ impl Dataplane {
     ) -> Result<Verdict, Dropped> {
         let headers = match packet.parse() {
             Ok(headers) => headers,
-            Err(ParseError::Fragment) => return self.take_fragment(worker, from, packet, now),
-            Err(error) => return Err(Dropped::at(from, error)),
+            Err(error) => return self.take_fragment(worker, from, packet, error, now),
         };
         worker.count_sent(from, headers.len);
         self.carry(worker, from, packet, &headers, now)
