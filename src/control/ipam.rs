@@ -21,6 +21,13 @@ pub(super) enum Unavailable {
     Taken(NetworkInterfaceId),
 }
 
+/// The addresses of a subnet that no interface gets.
+pub(super) fn reserved(subnet: Ipv4Net) -> impl Iterator<Item = Ipv4Addr> {
+    let first = u32::from(subnet.network());
+    let first = (first..first + RESERVED_FIRST).map(Ipv4Addr::from);
+    first.chain([subnet.broadcast()])
+}
+
 /// The addresses of one subnet.
 #[derive(Clone, Debug)]
 pub(super) struct AddressPool {
@@ -197,6 +204,8 @@ mod tests {
                 Err(Unavailable::Reserved(purpose))
             );
         }
+        let last = reserved(pool.range).map(|address| address.octets()[3]);
+        assert!(last.eq([0, 1, 2, 3, 15]));
         assert_eq!(
             pool.check(ip("172.18.1.16"), eni()),
             Err(Unavailable::Outside)

@@ -69,6 +69,8 @@ pub struct DataplaneConfig {
 pub struct Vpc {
     /// The implicit `local` route covers these.
     pub cidrs: Vec<IpNet>,
+    /// Addresses that no instance may have: router, resolver, broadcast and what else AWS reserves.
+    pub reserved: Vec<Addr>,
     /// `None` without DNS support.
     pub resolver: Option<Resolver>,
 }

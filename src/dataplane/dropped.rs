@@ -71,6 +71,14 @@ impl Dropped {
 }
 
 impl OpenError {
+    /// The drop where a flow inside a VPC did not open: the key of its answers follows from its own, so it had no port to run out of.
+    pub(super) fn inside(self, source: &Eni, destination: &Eni) -> Dropped {
+        match self {
+            Self::Full => self.at(destination),
+            Self::NoBinding => Dropped::at(source.idx, DropReason::TupleTaken),
+        }
+    }
+
     /// The drop at the interface for which the flow was to open.
     pub(super) fn at(self, eni: &Eni) -> Dropped {
         match self {

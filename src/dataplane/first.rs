@@ -48,13 +48,19 @@ pub(super) struct Target<'a> {
 }
 
 impl Snapshot {
-    /// The sending interface, if the packet's source is its own address (or it is exempt from that check).
+    /// The sending interface, if the packet's source is its own address; or, where it is exempt from that check, one that another
+    /// instance or a host outside of the VPC may have.
     pub(super) fn source_check(&self, from: EniIdx, headers: &Headers) -> Result<&Eni, Dropped> {
         let source = self.eni(from).map_err(|reason| Dropped::at(from, reason))?;
+        let (vpc, address) = (source.interface.vpc, headers.tuple.src);
         match source.interface.role {
+            Role::Instance { .. } if source.owns(address) => Ok(source),
             Role::Instance {
                 source_dest_check: true,
-            } if !source.owns(headers.tuple.src) => Err(Dropped::at(from, DropReason::SourceCheck)),
+            } => Err(Dropped::at(from, DropReason::SourceCheck)),
+            Role::Instance { .. } if self.is_reserved(vpc, address) => {
+                Err(Dropped::at(from, DropReason::ReservedSource))
+            }
             _ => Ok(source),
         }
     }

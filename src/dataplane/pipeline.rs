@@ -153,7 +153,7 @@ impl Dataplane {
                 let targets = [answer_key(source, destination, headers)].into_iter();
                 let request = request(self.local_terms(source, headers));
                 self.open(&snapshot, worker.id, source, &request, targets, now)
-                    .map_err(|error| error.at(destination))?
+                    .map_err(|error| error.inside(source, destination))?
                     .flow
             }
             Answer::Endpoint => {

@@ -16,6 +16,7 @@ use super::config::{
 use super::dns::Zones;
 use super::dropped::Dropped;
 use super::eni::Eni;
+use super::first::is_instance;
 use super::groups::Groups;
 use super::health::{self, Plan};
 use super::idx::Table;
@@ -52,6 +53,8 @@ pub(super) struct Vpcs {
 
 struct Routes {
     cidrs: Vec<IpNet>,
+    /// Addresses that no instance may have.
+    reserved: HashSet<Addr, FixedState>,
     addresses: HashMap<Addr, EniIdx, FixedState>,
 }
 
@@ -135,6 +138,18 @@ impl Snapshot {
         }
     }
 
+    /// Whether no instance of this VPC, nor a host that it forwards for, can have this address: it is no unicast address, or is
+    /// one of the network itself, or stands for hosts elsewhere.
+    pub(super) fn is_reserved(&self, vpc: VpcIdx, address: Addr) -> bool {
+        let is_special = match address.octets_v4() {
+            Some([0 | 127 | 224.., ..] | [169, 254, ..]) => true,
+            Some(_) | None => false,
+        };
+        is_special
+            || self.vpcs.reserves(vpc, address)
+            || self.lookup(vpc, address).is_ok_and(|eni| !is_instance(eni))
+    }
+
     /// The interface that has this address in this VPC.
     pub(super) fn lookup(&self, vpc: VpcIdx, address: Addr) -> Result<&Eni, DropReason> {
         self.eni(self.vpcs.lookup(vpc, address)?)
@@ -189,6 +204,7 @@ impl Vpcs {
                 idx,
                 Routes {
                     cidrs: vpc.cidrs,
+                    reserved: vpc.reserved.into_iter().collect(),
                     addresses: HashMap::default(),
                 },
             );
@@ -201,6 +217,11 @@ impl Vpcs {
             }
         }
         Self { table }
+    }
+
+    fn reserves(&self, vpc: VpcIdx, address: Addr) -> bool {
+        let routes = self.table.get(vpc);
+        routes.is_some_and(|routes| routes.reserved.contains(&address))
     }
 
     fn lookup(&self, vpc: VpcIdx, destination: Addr) -> Result<EniIdx, DropReason> {

@@ -79,6 +79,9 @@ drop_reasons! {
     ImplausibleMtu,
     /// The source address is not the sending interface's own.
     SourceCheck,
+    /// The source is an address that no instance may have, though the sender is exempt from the source check: loopback, link-local,
+    /// multicast or broadcast, or of the VPC's router, resolver, endpoints, gateways or load balancers.
+    ReservedSource,
     /// To a resolver's address, and neither UDP nor TCP.
     NotForResolver,
     /// More than 1,024 packets to the resolver within a second, or more of its TCP connections than are left for all others.
@@ -103,8 +106,10 @@ drop_reasons! {
     NameNotResolved,
     /// No interface in the provider's VPC has the target address.
     NoTarget,
-    /// Every gateway address and port towards this target is in use, or a live flow has the same two ends.
+    /// Every gateway address and port towards this target is in use.
     PortsExhausted,
+    /// A live flow of another interface has the same two ends.
+    TupleTaken,
     /// The endpoint holds as many of the gateway's ports towards this target as are left for all others.
     EndpointPortLimit,
     /// The sender holds as many of the gateway's ports towards this target as are left for the other interfaces behind its endpoint.

@@ -69,6 +69,7 @@ impl Topology {
                 vpc,
                 Vpc {
                     cidrs: vec!["172.18.0.0/16".parse().unwrap()],
+                    reserved: reserved(),
                     resolver: None,
                 },
             );
@@ -233,6 +234,16 @@ impl Topology {
     pub fn resource(&mut self) -> &mut Resource {
         self.config.resources.get_mut(Self::RESOURCE).unwrap()
     }
+}
+
+/// The first four addresses and the last of both subnets, and the last of the VPC.
+fn reserved() -> Vec<Addr> {
+    let of_subnets = [0, 1].map(|subnet| [0, 1, 2, 3, 255].map(|host| [172, 18, subnet, host]));
+    let of_subnets = of_subnets.into_iter().flatten();
+    of_subnets
+        .chain([[172, 18, 255, 255]])
+        .map(Addr::v4)
+        .collect()
 }
 
 const fn port(port: u16) -> PortRange {

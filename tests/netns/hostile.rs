@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, ensure};
 
 use crate::protocols::offer_udp;
+use crate::rules::ANYTHING;
 use crate::site::{ENDPOINT, ENDPOINT_1A, INSTANCE, Site};
 
 crate::tests!(
@@ -10,6 +11,7 @@ crate::tests!(
     the_provider_cannot_open_anything_towards_the_consumer,
     a_flows_gateway_port_serves_its_own_target_only,
     an_instance_cannot_send_from_an_address_that_is_not_its_own,
+    without_the_source_check_an_instance_does_not_speak_as_the_network,
     no_address_in_an_ip_option_crosses_an_endpoint,
 );
 
@@ -187,6 +189,45 @@ fn an_instance_cannot_send_from_an_address_that_is_not_its_own() -> Result<()> {
     capture.wait_for("Flags [S]")?;
     let seen = capture.stop()?;
     ensure!(seen.matches("Flags [S],").count() == 1, "{seen}");
+    Ok(())
+}
+
+fn without_the_source_check_an_instance_does_not_speak_as_the_network() -> Result<()> {
+    let mut site = Site::new()?;
+    let address = format!("      PrivateIpAddress: {INSTANCE}            # the same");
+    let exempt = format!("      SourceDestCheck: false\n{address}");
+    let anything = site
+        .template()
+        .rules("EndpointSecurityGroup", "Ingress", &[ANYTHING])
+        .edit(&address, &exempt);
+    site.up(&anything, &[])?;
+    let capture = site.capture(&site.b, "tcp[tcpflags] & tcp-syn != 0")?;
+    let reserved = [
+        "0.0.0.0",
+        "127.0.0.1",
+        "169.254.169.253",
+        "172.18.0.1",
+        "172.18.0.2",
+        "172.18.1.255",
+        "224.0.0.1",
+        "255.255.255.255",
+        ENDPOINT,
+        ENDPOINT_1A,
+    ];
+    for source in reserved {
+        site.python_ok(&site.a, "raw", &[source, "4000", ENDPOINT, "80", "syn"])?;
+    }
+    ensure!(
+        site.dropped("ReservedSource")? == reserved.len() as u64,
+        "{:?}",
+        site.drops()?
+    );
+    for source in ["172.18.0.109", "198.51.100.7"] {
+        site.python_ok(&site.a, "raw", &[source, "4001", ENDPOINT, "80", "syn"])?;
+    }
+    capture.wait_for("Flags [S]")?;
+    let seen = capture.stop()?;
+    ensure!(seen.matches("Flags [S],").count() == 2, "{seen}");
     Ok(())
 }
 

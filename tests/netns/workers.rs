@@ -149,6 +149,7 @@ fn config() -> DataplaneConfig {
         vpc,
         Vpc {
             cidrs: vec!["172.18.0.0/16".parse().expect("a CIDR")],
+            reserved: vec![],
             resolver: None,
         },
     );

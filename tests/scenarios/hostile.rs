@@ -10,7 +10,7 @@ use privlink::sim::{
     PacketBuilder, SimPacket, Topology, World, any_from, echo_reply, echo_request, tcp, udp,
 };
 
-use super::{A, ACK, B, Connection, EC2, ENDPOINT, FIN, NEIGHBOUR, RST, SYN};
+use super::{A, ACK, B, Connection, EC2, ENDPOINT, FIN, NEIGHBOUR, RST, SYN, drops};
 
 /// Nothing that the provider's instances send may arrive at the consumer's.
 fn never_reaches_the_consumer(world: &mut World, from: EniIdx, packet: SimPacket) -> DropReason {
@@ -197,9 +197,37 @@ fn a_neighbour_exempt_from_the_source_check_takes_over_no_live_flow() {
     let connection = Connection::open(&mut world, 41234);
     // EC2_B2 claims to be the gateway: EC2_B's answers would be its own.
     let forged = tcp(connection.gateway, (EC2, 80)).segment(ACK, 1001, 5001);
-    world.refuse(Topology::EC2_B2, &forged, DropReason::PortsExhausted);
+    world.refuse(Topology::EC2_B2, &forged, DropReason::ReservedSource);
     connection.answer(&mut world, ACK, 5001, 1001);
     connection.say(&mut world, ACK, 1001, 5001);
+}
+
+#[test]
+fn a_tuple_that_a_neighbours_live_flow_has_is_refused_by_name_and_in_silence() {
+    let (a, a2, third) = (A, Topology::EC2_A2, EniIdx::new(9, 0));
+    let mut topology = Topology::w1();
+    let instance = |source_dest_check| Role::Instance { source_dest_check };
+    let server = [172, 18, 0, 110];
+    topology.add(
+        third,
+        Topology::CONSUMER_VPC,
+        &[server],
+        Topology::CONSUMER_GROUP,
+        instance(true),
+    );
+    topology.interface(a2).role = instance(false);
+    let mut world = World::new(&topology);
+    for packet in [
+        tcp((EC2, 1), (server, 22)),
+        udp((EC2, 1), (server, 53)),
+        echo_request(EC2, server, 1),
+    ] {
+        world.deliver(a, &packet, third);
+        // EC2_A2 claims to be EC2_A: the server's answers would be its own.
+        assert_eq!(world.refuse(a2, &packet, DropReason::TupleTaken), []);
+        assert_eq!(world.new_drops(), drops([(a2, DropReason::TupleTaken)]));
+        world.deliver(a, &packet, third);
+    }
 }
 
 #[test]

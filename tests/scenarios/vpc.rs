@@ -6,7 +6,7 @@ use privlink::dataplane::config::Role;
 use privlink::dataplane::{DropReason, Verdict};
 use privlink::sim::{Topology, World, echo_reply, echo_request, tcp, udp};
 
-use super::{A, ACK, B, EC2, FIN, NEIGHBOUR, SYN, drops};
+use super::{A, ACK, B, EC2, ENDPOINT, FIN, NEIGHBOUR, SYN, drops};
 
 const A2: privlink::dataplane::EniIdx = Topology::EC2_A2;
 
@@ -88,6 +88,93 @@ fn a_forged_source_is_dropped_unless_the_check_is_off() {
     topology.group(Topology::CONSUMER_GROUP).ingress =
         vec![privlink::sim::any_from("172.18.0.0/16")];
     World::new(&topology).deliver(A, &forged, A2);
+}
+
+#[test]
+fn without_the_source_check_an_instance_speaks_as_others_but_not_as_the_network() {
+    let mut topology = Topology::w1();
+    topology.interface(A).role = Role::Instance {
+        source_dest_check: false,
+    };
+    let anyone = vec![privlink::sim::any_from("0.0.0.0/0")];
+    for group in [Topology::CONSUMER_GROUP, Topology::ENDPOINT_GROUP] {
+        topology.group(group).ingress = anyone.clone();
+    }
+    let mut world = World::new(&topology);
+    let reserved = [
+        [0, 0, 0, 0],
+        [0, 1, 2, 3],
+        [127, 0, 0, 1],
+        [127, 255, 255, 255],
+        [169, 254, 0, 1],
+        // The resolver and the instance metadata.
+        [169, 254, 169, 253],
+        [169, 254, 169, 254],
+        [224, 0, 0, 1],
+        [239, 1, 2, 3],
+        [240, 0, 0, 1],
+        [255, 255, 255, 255],
+        // The router of each subnet, the resolver, the broadcast addresses.
+        [172, 18, 0, 1],
+        [172, 18, 1, 1],
+        [172, 18, 0, 2],
+        [172, 18, 1, 2],
+        [172, 18, 0, 255],
+        [172, 18, 1, 255],
+        [172, 18, 255, 255],
+        ENDPOINT,
+        Topology::ENDPOINT_A_ADDRESS,
+    ];
+    for source in reserved {
+        for packet in [
+            tcp((source, 1), (NEIGHBOUR, 22)),
+            tcp((source, 1), (ENDPOINT, 80)),
+            udp((source, 1), (NEIGHBOUR, 53)),
+            echo_request(source, NEIGHBOUR, 5),
+        ] {
+            let replies = world.refuse(A, &packet, DropReason::ReservedSource);
+            assert_eq!(replies, []);
+        }
+    }
+    let count = 4 * reserved.len() as u64;
+    let drops = [((A, DropReason::ReservedSource), count)].into();
+    assert_eq!(world.new_drops(), drops);
+    for source in [
+        EC2,
+        NEIGHBOUR,
+        [172, 18, 0, 200],
+        [172, 18, 9, 1],
+        [10, 0, 0, 1],
+        [169, 253, 255, 255],
+        [223, 255, 255, 255],
+        [1, 0, 0, 0],
+        [128, 0, 0, 1],
+    ] {
+        world.deliver(A, &tcp((source, 2), (ENDPOINT, 80)), B);
+    }
+}
+
+#[test]
+fn without_the_source_check_an_instance_speaks_as_no_gateway_or_node() {
+    let exempt = |mut topology: Topology, eni| {
+        topology.interface(eni).role = Role::Instance {
+            source_dest_check: false,
+        };
+        World::new(&topology)
+    };
+    let target = Topology::target_eni(0);
+    for (mut world, from, source) in [
+        (exempt(Topology::w1(), B), B, [172, 18, 0, 80]),
+        (exempt(Topology::w1(), B), B, [172, 18, 1, 95]),
+        (
+            exempt(Topology::w2(2), target),
+            target,
+            Topology::NODE_C_ADDRESS,
+        ),
+    ] {
+        let packet = tcp((source, 1), (NEIGHBOUR, 80));
+        world.refuse(from, &packet, DropReason::ReservedSource);
+    }
 }
 
 #[test]

@@ -4,12 +4,13 @@
 mod endpoint_names;
 mod names;
 
-use super::ControlState;
 use super::id::SecurityGroupId;
 use super::model::*;
+use super::{ControlState, ipam};
 use crate::dataplane::config::{
     self, DataplaneConfig, Destination, GroupIdx, Peer, ResourceTarget, Role, Rule, Zone,
 };
+use crate::net::Addr;
 
 /// The data plane's configuration for `state`: equal for equal states, and every index that `state` has had before
 /// still names the same object.
@@ -22,6 +23,7 @@ pub fn compile(state: &ControlState) -> DataplaneConfig {
     for vpc in state.vpcs() {
         let compiled = config::Vpc {
             cidrs: vec![vpc.cidr_block.into()],
+            reserved: reserved(state, vpc),
             resolver: resolvers.remove(&vpc.vpc_id),
         };
         config.vpcs.insert(vpc.idx, compiled);
@@ -55,6 +57,17 @@ pub fn compile(state: &ControlState) -> DataplaneConfig {
         }
     }
     config
+}
+
+/// The addresses that no instance of this VPC may have.
+fn reserved(state: &ControlState, vpc: &Vpc) -> Vec<Addr> {
+    let subnets = vpc.subnets.values().filter_map(|id| state.subnet(id));
+    let [resolver, _] = vpc.resolver_addresses();
+    subnets
+        .flat_map(|subnet| ipam::reserved(subnet.cidr_block))
+        .chain([resolver, vpc.cidr_block.broadcast()])
+        .map(Addr::from)
+        .collect()
 }
 
 /// `None` only for a reference that does not resolve, which a state never has.

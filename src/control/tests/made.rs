@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::*;
+use crate::control::compile;
 use crate::dataplane::config::{PortRange, Protocols, Traffic};
+use crate::net::Addr;
 
 const ZONE_A: &str = "ap-northeast-1a";
 const ZONE_C: &str = "ap-northeast-1c";
@@ -19,6 +21,35 @@ fn a_range_loses_its_host_bits() {
     let subnet = account.state.subnet(&subnet_id).unwrap();
     assert_eq!(subnet.cidr_block.to_string(), "100.68.1.0/24");
     assert_eq!(subnet.available_ip_address_count(), 251);
+}
+
+#[test]
+fn what_no_instance_may_have_is_the_routers_the_resolvers_and_broadcast() {
+    let mut account = Account::new();
+    let vpc_id = account.vpc("Vpc", "10.1.0.0/20");
+    account.subnet("Subnet", vpc_id, "10.1.4.0/26", ZONE_A);
+    account.subnet("Other", vpc_id, "10.1.8.0/28", ZONE_C);
+    let other = account.vpc("OtherVpc", "10.1.0.0/16");
+    account.subnet("OfOther", other, "10.1.9.0/24", ZONE_A);
+    let config = compile(&account.state);
+    let vpc = account.state.vpc(&vpc_id).unwrap().idx;
+    let reserved = &config.vpcs.get(vpc).unwrap().reserved;
+    let reserved: Vec<_> = reserved.iter().map(Addr::to_string).collect();
+    let expected = [
+        "10.1.4.0",
+        "10.1.4.1",
+        "10.1.4.2",
+        "10.1.4.3",
+        "10.1.4.63",
+        "10.1.8.0",
+        "10.1.8.1",
+        "10.1.8.2",
+        "10.1.8.3",
+        "10.1.8.15",
+        "10.1.0.2",
+        "10.1.15.255",
+    ];
+    assert_eq!(reserved, expected);
 }
 
 #[test]

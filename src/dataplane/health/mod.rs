@@ -381,7 +381,7 @@ impl Dataplane {
             let is_lost = |sent| {
                 matches!(
                     sent,
-                    Err(DropReason::PortsExhausted | DropReason::FlowTableFull)
+                    Err(DropReason::TupleTaken | DropReason::FlowTableFull)
                 )
             };
             if sent.any(is_lost) {

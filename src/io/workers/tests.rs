@@ -110,8 +110,12 @@ fn config() -> DataplaneConfig {
     };
     let mut config = DataplaneConfig::default();
     let cidrs = vec!["172.18.0.0/16".parse().unwrap()];
-    let resolver = None;
-    config.vpcs.insert(vpc, Vpc { cidrs, resolver });
+    let vpc_config = Vpc {
+        cidrs,
+        reserved: vec![],
+        resolver: None,
+    };
+    config.vpcs.insert(vpc, vpc_config);
     let (ingress, egress) = (vec![all()], vec![all()]);
     config
         .groups
