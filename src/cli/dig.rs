@@ -133,9 +133,12 @@ fn table(records: &[DnsRecord]) -> String {
 fn why_nothing(found: &Found) -> String {
     match found.status.as_str() {
         "NOERROR" => format!("The name has no {} records.", found.record_type),
+        "NXDOMAIN" if has_no_upstream(&found.source) => {
+            "It is in no zone of the VPC, and no server is upstream.".into()
+        }
         "NXDOMAIN" => "There is no such name.".into(),
         "REFUSED" => {
-            "It is in no zone of the VPC, and upstream there is nobody who answers.".into()
+            "It is in no zone of the VPC, and the servers upstream refuse to answer.".into()
         }
         "SERVFAIL" => "Resolution has failed.".into(),
         other => format!("The resolver says {other}."),
@@ -151,10 +154,15 @@ fn source(source: &DigSource) -> String {
         "Endpoint" => format!("the endpoint names of {id} ({zone})"),
         "Instances" => format!("the names of {id}'s instances ({zone})"),
         "SpecialUse" => format!("special-use zone {zone}"),
-        "Upstream" if source.upstream.is_empty() => "upstream, where nobody is asked".into(),
+        "Upstream" if has_no_upstream(source) => "the resolver itself".into(),
         "Upstream" => format!("upstream {}", source.upstream.join(", ")),
         _ => "the resolver itself".into(),
     }
+}
+
+/// Was it to be asked upstream, and is no server there?
+fn has_no_upstream(source: &DigSource) -> bool {
+    source.kind == "Upstream" && source.upstream.is_empty()
 }
 
 #[cfg(test)]
@@ -207,14 +215,14 @@ mod tests {
     fn an_answer_without_records_says_why() {
         let mut none = found();
         none.answers.clear();
-        none.status = "REFUSED".into();
+        none.status = "NXDOMAIN".into();
         none.source.kind = "Upstream".into();
         let text = people(&none);
-        assert!(text.contains("It is in no zone of the VPC"), "{text}");
         assert!(
-            text.contains("From upstream, where nobody is asked"),
+            text.contains("It is in no zone of the VPC, and no server is upstream."),
             "{text}"
         );
+        assert!(text.contains("From the resolver itself"), "{text}");
         assert_eq!(short(&none), "");
     }
 

@@ -50,7 +50,8 @@ pub(super) struct Up {
     /// Run each instance's UserData script in its namespace, as root
     #[arg(long)]
     run_user_data: bool,
-    /// Servers to ask for names that no VPC answers, instead of this machine's (/etc/resolv.conf); or `none`: REFUSED
+    /// Servers to ask, in this order, for names that no VPC answers, instead of this machine's (/etc/resolv.conf); or `none`: such
+    /// names do not exist (NXDOMAIN)
     #[arg(long, value_name = "ADDR[:PORT]|none", value_parser = upstream)]
     upstream: Vec<Upstream>,
     /// Answer everybody who asks there, by UDP and TCP, for endpoints' own names, and for no others

@@ -498,10 +498,15 @@ fn nobody_is_upstream_on_request() -> Result<()> {
     let mut site = Site::new()?;
     site.up(&site.template(), &["--upstream", "none"])?;
     let said = site.ok(&site.a, &["dig", "+tries=1", "www.example"])?;
-    ensure!(said.contains("status: REFUSED"), "{said}");
+    ensure!(said.contains("status: NXDOMAIN"), "{said}");
+    // A search list goes on behind a domain that is in no zone.
+    let search = "LOCALDOMAIN=corp.example ap-northeast-1.compute.internal";
+    let lookup = ["env", search, "getent", "ahostsv4", "ip-172-18-0-108"];
+    let said = site.ok(&site.a, &lookup)?;
+    ensure!(said.starts_with("172.18.0.108 "), "{said}");
     ensure!(site.ok(&site.a, &["dig", "+short", "localhost"])? == "127.0.0.1\n");
     let table = text(&site.privlink(&["show", "resolver"])?);
-    ensure!(table.contains("Upstream is nobody"), "{table}");
+    ensure!(table.contains("Upstream is none"), "{table}");
     Ok(())
 }
 

@@ -38,7 +38,7 @@ fn spread(world: &mut World, endpoint: [u8; 4], connections: u16) -> BTreeMap<u3
 }
 
 /// All protocols and ports are admitted everywhere.
-fn open(mut topology: Topology) -> Topology {
+pub fn open(mut topology: Topology) -> Topology {
     for group in [
         Topology::CONSUMER_GROUP,
         Topology::ENDPOINT_GROUP,

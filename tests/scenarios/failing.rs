@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use privlink::dataplane::config::{HealthCheckProtocol, TargetIdx};
+use privlink::dataplane::config::{HealthCheckProtocol, ListenerProtocol, TargetIdx};
 use privlink::dataplane::{DropReason, Verdict};
-use privlink::sim::{PacketBuilder, Server, Topology, World, tcp};
+use privlink::sim::{PacketBuilder, Server, Topology, World, tcp, udp};
 
+use super::balance::open;
 use super::health::{LISTENER, PORT, SECOND, eni, names, probed, probes, told, world};
 use super::{A, EC2, ENDPOINT, RST};
 
@@ -101,6 +102,39 @@ fn a_target_that_becomes_unhealthy_has_its_connections_reset_on_both_sides() {
             }
         }
     }
+}
+
+#[test]
+fn datagrams_that_keep_their_port_go_on_to_a_target_that_becomes_unhealthy() {
+    let mut topology = open(probed(4, HealthCheckProtocol::Tcp));
+    topology.listener().protocol = ListenerProtocol::TcpUdp;
+    // What a group of UDP or TCP_UDP has.
+    topology.target_group().terminates_on_unhealthy = false;
+    let mut world = world(&topology, &Server::Accepts);
+    world.advance(2 * SECOND);
+    let target = |world: &mut World, port: u16| {
+        let outcome = world.send(A, &udp((EC2, port), LISTENER));
+        let Verdict::Forward(to) = outcome.verdict else {
+            panic!("{:?} {}", outcome.verdict, world.describe())
+        };
+        to.index() - eni(0).index()
+    };
+    let before: Vec<_> = (1024..1064).map(|port| target(&mut world, port)).collect();
+    assert_eq!(
+        before.iter().copied().collect::<BTreeSet<_>>(),
+        [1, 3].into()
+    );
+    world.servers.insert((eni(1), PORT), Server::Refuses);
+    world.advance(21 * SECOND);
+    assert_eq!(names(&world, 1).0, "unhealthy");
+    let after: Vec<_> = (1024..1064).map(|port| target(&mut world, port)).collect();
+    assert_eq!(after, before);
+    let new = (2000..2040).map(|port| target(&mut world, port));
+    assert_eq!(new.collect::<BTreeSet<_>>(), [3].into());
+    // Once they pause for as long as their flow lives, they are new.
+    world.advance(121 * SECOND);
+    let late = (1024..1064).map(|port| target(&mut world, port));
+    assert_eq!(late.collect::<BTreeSet<_>>(), [3].into());
 }
 
 #[test]

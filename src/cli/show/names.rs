@@ -27,7 +27,7 @@ pub(super) fn resolvers(rows: &[Resolver], stacks: bool) -> String {
     ];
     let lines = rows.iter().map(|resolver| (&resolver.stack, row(resolver)));
     let upstream = match &first.upstream[..] {
-        [] => "nobody: names in no zone are REFUSED".to_owned(),
+        [] => "none: names in no zone do not exist (NXDOMAIN)".to_owned(),
         servers => servers.join(", "),
     };
     format!(

@@ -77,11 +77,11 @@ impl Upstream {
         }
     }
 
-    /// What the operator should know: that names which no VPC answers have no answer at all, against expectation.
+    /// What the operator should know: that names which no VPC answers do not exist, against expectation.
     pub fn note(&self) -> Option<String> {
         let missing = self.missing.as_ref()?;
         Some(format!(
-            "no server is upstream ({missing}): names that are in no zone are REFUSED; --upstream names one"
+            "no server is upstream ({missing}): names that are in no zone do not exist (NXDOMAIN); --upstream names one"
         ))
     }
 
@@ -91,12 +91,18 @@ impl Upstream {
         servers.map(written).collect()
     }
 
-    /// Asks in `view`, for `asker`.
+    /// Asks in `view`, for `asker`. Where no server is upstream, there is nothing but the zones: any other code fails a search
+    /// list of glibc or of musl (docs/design/0019).
     pub async fn lookup(&self, view: View, asker: Asker, ask: &Ask) -> dns::Upstream {
-        let Some(resolver) = self.resolver(view) else {
-            return dns::Upstream::Failed(ResponseCode::Refused);
+        let Some(servers) = &self.servers else {
+            return dns::Upstream::Nothing {
+                code: ResponseCode::NXDomain,
+                soa: None,
+            };
         };
-        let Some(_place) = self.shares.take(view, asker) else {
+        let resolver = self.resolver(view, servers);
+        let place = self.shares.take(view, asker);
+        let Some((resolver, _place)) = resolver.zip(place) else {
             return dns::Upstream::Failed(ResponseCode::ServFail);
         };
         match tokio::time::timeout(PATIENCE, asked(&resolver, ask)).await {
@@ -110,8 +116,7 @@ impl Upstream {
         self.resolvers.lock().retain(|view, _| stays(*view));
     }
 
-    fn resolver(&self, view: View) -> Option<Resolver> {
-        let servers = self.servers.as_ref()?;
+    fn resolver(&self, view: View, servers: &Failover) -> Option<Resolver> {
         let mut resolvers = self.resolvers.lock();
         if let Some(known) = resolvers.get(&view) {
             return Some(known.clone());

@@ -38,7 +38,7 @@ pub struct Resolver {
     pub nodata: u64,
     /// Answers that resolution has failed.
     pub servfail: u64,
-    /// Answers that there is nobody to ask.
+    /// Answers that the question is refused: by upstream, or as one that is not for a resolver.
     pub refused: u64,
     /// Queries that could not be read, or ask for what no resolver does.
     pub formerr: u64,

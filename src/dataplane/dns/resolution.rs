@@ -34,14 +34,14 @@ pub enum Upstream {
         /// The SOA record.
         soa: Option<Record>,
     },
-    /// It failed (SERVFAIL), or there is nobody to ask (REFUSED).
+    /// It failed, with this code.
     Failed(ResponseCode),
 }
 
 /// What is answered.
 #[derive(Clone, Debug)]
 pub struct Response {
-    /// NOERROR, NXDOMAIN, SERVFAIL, REFUSED.
+    /// NOERROR, NXDOMAIN, SERVFAIL, REFUSED, or another code of upstream's.
     pub code: ResponseCode,
     /// The answer section.
     pub answers: Vec<Record>,
@@ -159,17 +159,20 @@ impl Resolution {
     /// Takes a zone's answer; `None` if it leads to another name.
     fn look_up(&mut self, zone: &DnsZone, answer: Answer<'_>) -> Option<Response> {
         match answer {
-            Answer::Records { ttl, data } => {
-                for data in data {
-                    self.add(ttl, data);
-                }
+            Answer::Records(records) => {
+                self.add_all(records);
                 Some(self.respond(zone.source()))
             }
             Answer::Cname { ttl, target } => {
                 self.follow(ttl, target.clone());
                 None
             }
-            Answer::Alias { target } => {
+            Answer::Alias { target, beside } => {
+                self.add_all(beside);
+                if self.record_type == RecordType::ANY {
+                    // What an alias has of its target are addresses.
+                    self.record_type = RecordType::A;
+                }
                 let owner = std::mem::replace(&mut self.name, target.clone());
                 self.followed += 1;
                 self.alias.get_or_insert_with(|| Alias {
@@ -249,6 +252,12 @@ impl Resolution {
         };
         self.answers
             .push(Record::from_rdata(owner.clone(), ttl, data));
+    }
+
+    fn add_all(&mut self, records: Vec<(u32, RData)>) {
+        for (ttl, data) in records {
+            self.add(ttl, data);
+        }
     }
 
     /// Goes on with a CNAME's target. Behind an alias nobody sees that.

@@ -3,19 +3,17 @@
 use std::net::IpAddr;
 use std::sync::LazyLock;
 
-use hickory_proto::rr::rdata::{A, AAAA, CNAME, HINFO, NS, SOA};
+use hickory_proto::rr::rdata::{A, AAAA, CNAME, NS, SOA};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
 use super::Source;
 use crate::dataplane::config::{
-    DnsZone, EndpointAddress, LoadBalancerIdx, NameKey, RecordData, RecordSet, Zone,
+    DnsZone, EndpointAddress, LoadBalancerIdx, NameKey, Origin, RecordData, RecordSet, Zone,
 };
 
 /// How long a negative answer may be kept: the SOA's TTL, which is less than its minimum (RFC 2308, 5).
 const SOA_TTL: u32 = 900;
 const NS_TTL: u32 = 172_800;
-/// Of the HINFO record that stands for all that there is; its value is ours.
-const ANY_TTL: u32 = 3600;
 
 /// The name servers of Route 53's private hosted zones.
 static NAME_SERVERS: LazyLock<Vec<Name>> = LazyLock::new(|| {
@@ -44,12 +42,15 @@ pub(super) fn literal(text: &str) -> Name {
 /// What a zone says about a name.
 #[derive(Debug)]
 pub(super) enum Answer<'a> {
-    /// These are the records.
-    Records { ttl: u32, data: Vec<RData> },
+    /// These are the records, with their TTLs.
+    Records(Vec<(u32, RData)>),
     /// Another name is to be asked for.
     Cname { ttl: u32, target: &'a Name },
-    /// The same, and nobody is to see it.
-    Alias { target: &'a Name },
+    /// The same for addresses, and nobody is to see it; ANY gets these records besides.
+    Alias {
+        target: &'a Name,
+        beside: Vec<(u32, RData)>,
+    },
     /// There is such a name, and no such record (NODATA).
     NoData,
     /// There is no such name (NXDOMAIN).
@@ -71,7 +72,7 @@ impl DnsZone {
         Record::from_rdata(self.name.clone().into(), SOA_TTL, data)
     }
 
-    /// What is there for a name in this zone. All that ANY gets is the CNAME, or one HINFO (RFC 8482, 4.2).
+    /// What is there for a name in this zone. ANY gets all records of the name, or its CNAME, as from Route 53.
     pub(super) fn answer(
         &self,
         name: &NameKey,
@@ -82,29 +83,45 @@ impl DnsZone {
         let Some(sets) = self.find(name) else {
             return Answer::NoName;
         };
-        let is_apex = name == self.apex();
+        let mut found = match (record_type, &self.origin) {
+            // On AWS an endpoint's name is no apex, but one in a zone of all endpoints.
+            (RecordType::ANY, Origin::Endpoint(_)) => Vec::new(),
+            _ if name == self.apex() => authority(record_type),
+            _ => Vec::new(),
+        };
         match (record_type, sets.iter().find_map(cname)) {
-            (RecordType::SOA, _) if is_apex => records(SOA_TTL, [RData::SOA(AUTHORITY.clone())]),
-            (RecordType::NS, _) if is_apex => records(
-                NS_TTL,
-                NAME_SERVERS.iter().cloned().map(|name| RData::NS(NS(name))),
-            ),
             (RecordType::CNAME | RecordType::ANY, Some((ttl, target))) => {
-                records(ttl, [RData::CNAME(CNAME(target.clone()))])
+                Answer::Records(vec![(ttl, RData::CNAME(CNAME(target.clone())))])
             }
-            (_, Some((ttl, target))) => Answer::Cname { ttl, target },
-            (RecordType::ANY, None) => {
-                let hinfo = HINFO::new("RFC8482".to_owned(), String::new());
-                records(ANY_TTL, [RData::HINFO(hinfo)])
+            (_, Some((ttl, target))) if found.is_empty() => Answer::Cname { ttl, target },
+            _ => {
+                for set in sets {
+                    let mut data = set_of(set, record_type, is_zone_healthy);
+                    turn(&mut data, rotation);
+                    found.extend(data.into_iter().map(|data| (set.ttl, data)));
+                }
+                with_alias(sets, record_type, found)
             }
-            (_, None) => of_type(sets, record_type, is_zone_healthy, rotation),
         }
     }
 }
 
-fn records<'a>(ttl: u32, data: impl IntoIterator<Item = RData>) -> Answer<'a> {
-    let data = data.into_iter().collect();
-    Answer::Records { ttl, data }
+/// Is a record of this type asked for?
+fn is_asked(asked: RecordType, data: &RData) -> bool {
+    asked == RecordType::ANY || data.record_type() == asked
+}
+
+/// The records at a zone's apex that are in no set.
+fn authority(record_type: RecordType) -> Vec<(u32, RData)> {
+    let mut found = Vec::new();
+    if matches!(record_type, RecordType::SOA | RecordType::ANY) {
+        found.push((SOA_TTL, RData::SOA(AUTHORITY.clone())));
+    }
+    if matches!(record_type, RecordType::NS | RecordType::ANY) {
+        let servers = NAME_SERVERS.iter().cloned();
+        found.extend(servers.map(|name| (NS_TTL, RData::NS(NS(name)))));
+    }
+    found
 }
 
 fn cname(set: &RecordSet) -> Option<(u32, &Name)> {
@@ -117,34 +134,55 @@ fn cname(set: &RecordSet) -> Option<(u32, &Name)> {
     }
 }
 
-/// The set of one type; where there is none an alias's, if addresses are asked for.
-fn of_type<'a>(
-    sets: &'a [RecordSet],
+/// The records of a set that are asked for.
+fn set_of(
+    set: &RecordSet,
     record_type: RecordType,
     is_zone_healthy: &impl Fn(LoadBalancerIdx, Zone) -> bool,
-    rotation: u32,
-) -> Answer<'a> {
-    for set in sets {
-        let is_asked = |data: &RData| data.record_type() == record_type;
-        let mut data: Vec<_> = match &set.data {
-            RecordData::Plain(data) => data.iter().filter(|data| is_asked(data)).cloned().collect(),
-            RecordData::Endpoint(addresses) => in_use(addresses, is_zone_healthy),
-            RecordData::Alias(_) => continue,
-        };
-        data.retain(is_asked);
-        if !data.is_empty() {
-            if record_type.is_ip_addr() {
-                let first = rotation as usize % data.len();
-                data.rotate_left(first);
-            }
-            return records(set.ttl, data);
+) -> Vec<RData> {
+    let mut data = match &set.data {
+        RecordData::Plain(data) => {
+            let asked = data.iter().filter(|data| is_asked(record_type, data));
+            asked.cloned().collect()
         }
+        RecordData::Endpoint(addresses) => in_use(addresses, is_zone_healthy),
+        RecordData::Alias(_) => Vec::new(),
+    };
+    data.retain(|data| is_asked(record_type, data));
+    data
+}
+
+/// Addresses are answered in turn.
+fn turn(data: &mut [RData], rotation: u32) {
+    if data
+        .first()
+        .is_some_and(|first| first.record_type().is_ip_addr())
+    {
+        let first = rotation as usize % data.len();
+        data.rotate_left(first);
     }
+}
+
+/// Where addresses are asked for and there are none of the name's own, its alias has them.
+fn with_alias<'a>(
+    sets: &'a [RecordSet],
+    record_type: RecordType,
+    found: Vec<(u32, RData)>,
+) -> Answer<'a> {
+    let is_address = |(_, data): &(u32, RData)| data.record_type().is_ip_addr();
+    let wants_alias = record_type.is_ip_addr() || record_type == RecordType::ANY;
     let alias = sets.iter().find_map(|set| match &set.data {
-        RecordData::Alias(target) if record_type.is_ip_addr() => Some(target),
+        RecordData::Alias(target) => Some(target),
         _ => None,
     });
-    alias.map_or(Answer::NoData, |target| Answer::Alias { target })
+    match alias.filter(|_| wants_alias && !found.iter().any(is_address)) {
+        Some(target) => Answer::Alias {
+            target,
+            beside: found,
+        },
+        None if found.is_empty() => Answer::NoData,
+        None => Answer::Records(found),
+    }
 }
 
 /// The addresses in healthy zones; all of them where none is.

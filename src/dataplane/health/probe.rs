@@ -17,7 +17,7 @@ pub(super) struct Probe {
 
 enum Way {
     Handshake(Handshake),
-    Exchange(Exchange),
+    Exchange(Box<Exchange>),
 }
 
 /// What has become of a probe.
@@ -46,7 +46,8 @@ impl Probe {
             }
             HealthCheckProtocol::Http { path, .. } => {
                 let settings = (proxy_protocol, mtu, seed);
-                Way::Exchange(Exchange::new(&key.tuple, check, path, settings, now)?)
+                let exchange = Exchange::new(&key.tuple, check, path, settings, now)?;
+                Way::Exchange(Box::new(exchange))
             }
         };
         Some(Self { way, key })

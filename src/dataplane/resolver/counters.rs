@@ -51,7 +51,7 @@ counters! {
     nodata,
     /// Answers that resolution has failed.
     servfail,
-    /// Answers that there is nobody to ask.
+    /// Answers that the question is refused: by upstream, or as one that is not for a resolver.
     refused,
     /// Queries that could not be read, or ask for what no resolver does.
     formerr,

@@ -214,16 +214,64 @@ fn a_wildcard_may_be_a_cname_or_an_alias() {
 }
 
 #[test]
-fn any_gets_the_cname_or_one_hinfo() {
-    let names = hosted("www 60 A 10.0.0.1\nwww 60 TXT text\nweb 5 CNAME www");
-    let hinfo = "www.example.com. 3600 IN HINFO RFC8482 ";
-    assert_said(&names, "www.example.com.", ANY, &["NoError", hinfo]);
-    let cname = "web.example.com. 5 IN CNAME www.example.com.";
-    assert_said(&names, "web.example.com.", ANY, &["NoError", cname]);
-    assert_eq!(
-        names.ask("none.example.com.", ANY).code,
-        ResponseCode::NXDomain
+fn any_gets_all_records_of_the_name_or_its_cname() {
+    let names = hosted(
+        "@ 60 MX 10 mail\nwww 60 A 10.0.0.1\nwww 60 A 10.0.0.2\nwww 30 TXT text\nweb 5 CNAME www\n\
+         alias 90 TXT own\nalias 90 ANAME www\ndead 90 ANAME none\na.ent 60 A 10.0.0.3",
     );
+    let any = |name: &str| {
+        let response = names.ask(name, ANY);
+        let answers = response.answers.iter().map(ToString::to_string);
+        let answers: Vec<_> = answers.collect();
+        (response.code, answers)
+    };
+    let rows: [(&str, &[&str]); 5] = [
+        (
+            "www.example.com.",
+            &[
+                "www.example.com. 60 IN A 10.0.0.1",
+                "www.example.com. 60 IN A 10.0.0.2",
+                "www.example.com. 30 IN TXT text",
+            ],
+        ),
+        (
+            "web.example.com.",
+            &["web.example.com. 5 IN CNAME www.example.com."],
+        ),
+        (
+            "alias.example.com.",
+            &[
+                "alias.example.com. 90 IN TXT own",
+                "alias.example.com. 60 IN A 10.0.0.1",
+                "alias.example.com. 60 IN A 10.0.0.2",
+            ],
+        ),
+        ("dead.example.com.", &[]),
+        ("ent.example.com.", &[]),
+    ];
+    for (name, expected) in rows {
+        let (code, answers) = any(name);
+        assert_eq!(code, ResponseCode::NoError, "{name}");
+        assert_eq!(answers, expected, "{name}");
+    }
+    assert_eq!(any("none.example.com.").0, ResponseCode::NXDomain);
+    let (_, apex) = any("example.com.");
+    let types: Vec<_> = apex
+        .iter()
+        .map(|it| it.split(' ').nth(3).unwrap())
+        .collect();
+    assert_eq!(types, ["SOA", "NS", "NS", "NS", "NS", "MX"]);
+}
+
+#[test]
+fn any_gets_an_endpoints_addresses_in_healthy_zones_in_turn() {
+    let served = endpoint(1, &[[10, 0, 0, 1], [10, 0, 1, 1], [10, 0, 2, 1]]);
+    let mut names = Names::new(vec![], vec![served]);
+    names.unhealthy.insert((Names::LOAD_BALANCER, Zone(1)));
+    names.rotation = 1;
+    let answers = names.ask(ENDPOINT, ANY).answers;
+    let answers: Vec<_> = answers.iter().map(|it| it.data.to_string()).collect();
+    assert_eq!(answers, ["10.0.2.1", "10.0.0.1"]);
 }
 
 fn addresses(names: &Names, name: &str) -> Vec<String> {
