@@ -5,21 +5,23 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 #[test]
-fn every_test_that_behaviours_names_is_there() {
+fn every_test_that_the_tables_name_is_there() {
     let functions = functions();
-    let behaviours = read("docs/behaviours.md");
-    let named: Vec<_> = in_backticks(&behaviours)
-        .filter(|word| is_test_name(word))
-        .collect();
-    assert!(named.len() > 40, "only {} tests are named", named.len());
-    let missing: Vec<_> = named
-        .into_iter()
-        .filter(|name| !functions.contains(name.rsplit("::").next().unwrap_or(name)))
-        .collect();
-    assert!(
-        missing.is_empty(),
-        "docs/behaviours.md names tests that are not there: {missing:#?}"
-    );
+    for document in ["docs/behaviours.md", "docs/nat-conformance.md"] {
+        let text = read(document);
+        let named: Vec<_> = in_backticks(&text)
+            .filter(|word| is_test_name(word))
+            .collect();
+        assert!(named.len() > 40, "only {} tests are named", named.len());
+        let missing: Vec<_> = named
+            .into_iter()
+            .filter(|name| !functions.contains(name.rsplit("::").next().unwrap_or(name)))
+            .collect();
+        assert!(
+            missing.is_empty(),
+            "{document} names tests that are not there: {missing:#?}"
+        );
+    }
 }
 
 #[test]
@@ -54,6 +56,7 @@ fn every_file_that_the_documents_name_is_there() {
         "ARCHITECTURE.md",
         "docs/behaviours.md",
         "docs/glossary.md",
+        "docs/nat-conformance.md",
         "docs/packet-walk.md",
     ] {
         let text = read(document);
