@@ -301,7 +301,13 @@ fn two_accounts() -> Topology {
     let vpc = VpcIdx::new(2, 0);
     let cidrs = vec!["172.18.0.0/16".parse().unwrap()];
     let resolver = None;
-    topology.config.vpcs.insert(vpc, Vpc { cidrs, resolver });
+    let reserved = vec![];
+    let config = Vpc {
+        cidrs,
+        reserved,
+        resolver,
+    };
+    topology.config.vpcs.insert(vpc, config);
     let instance = Role::Instance {
         source_dest_check: true,
     };
