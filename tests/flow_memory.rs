@@ -4,6 +4,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use privlink::dataplane::{Settings, Verdict};
+use privlink::net::Segment;
 use privlink::sim::{SimPacket, Topology, World, any_from, tcp};
 
 /// The system's allocator, counting bytes.
@@ -46,6 +47,12 @@ fn a_million_flows_of_one_interface_take_300_bytes_each_and_come_in_small_pieces
     }
     let endpoint = Topology::ENDPOINT_C_ADDRESS;
     let packet = tcp((Topology::EC2_ADDRESS, 0), (endpoint, 0)).build();
+    let (syn, ack) = (Segment::SYN, Segment::ACK);
+    let [answer, third] = [(syn | ack, 5000, 1001), (ack, 1001, 5001)].map(|(flags, seq, ack)| {
+        tcp((Topology::EC2_ADDRESS, 0), (endpoint, 0))
+            .segment(flags, seq, ack)
+            .build()
+    });
     let before = LIVE.load(Relaxed);
     let settings = Settings {
         workers: 1,
@@ -60,17 +67,30 @@ fn a_million_flows_of_one_interface_take_300_bytes_each_and_come_in_small_pieces
         now,
         ..
     } = &mut world;
-    let mut buffer = packet.clone();
+    let (client, server) = (Topology::EC2_A, Topology::EC2_B);
+    let mut buffers = [packet.clone(), answer.clone(), third.clone()];
     for flow in 0..FLOWS {
         dataplane.resume(&mut workers[0]);
-        let SimPacket { vnet, bytes } = &mut buffer;
-        *vnet = packet.vnet;
-        bytes.copy_from_slice(&packet.bytes);
-        bytes[20..22].copy_from_slice(&(1024 + (flow % PORTS) as u16).to_be_bytes());
-        bytes[22..24].copy_from_slice(&(1 + (flow / PORTS) as u16).to_be_bytes());
-        let verdict =
-            dataplane.handle_packet(&mut workers[0], Topology::EC2_A, &mut buffer.view(), *now);
-        assert_eq!(verdict, Verdict::Forward(Topology::EC2_B), "flow {flow}");
+        let mut send = |like: &SimPacket, buffer: &mut SimPacket, from, to, ends: [u8; 12]| {
+            buffer.vnet = like.vnet;
+            buffer.bytes[..12].copy_from_slice(&like.bytes[..12]);
+            buffer.bytes[12..24].copy_from_slice(&ends);
+            buffer.bytes[24..].copy_from_slice(&like.bytes[24..]);
+            let worker = &mut workers[0];
+            let verdict = dataplane.handle_packet(worker, from, &mut buffer.view(), *now);
+            assert_eq!(verdict, Verdict::Forward(to), "flow {flow}");
+        };
+        let [first, second, last] = &mut buffers;
+        let mut ends: [u8; 12] = packet.bytes[12..24].try_into().unwrap();
+        ends[8..10].copy_from_slice(&(1024 + (flow % PORTS) as u16).to_be_bytes());
+        ends[10..12].copy_from_slice(&(1 + (flow / PORTS) as u16).to_be_bytes());
+        send(&packet, first, client, server, ends);
+        // Half-open connections of one interface are bounded: each completes its handshake.
+        let [a, b, c, d, e, f, g, h, i, j, k, l]: [u8; 12] =
+            first.bytes[12..24].try_into().unwrap();
+        let reversed = [e, f, g, h, a, b, c, d, k, l, i, j];
+        send(&answer, second, server, client, reversed);
+        send(&third, last, client, server, ends);
     }
     let each = (LIVE.load(Relaxed) - before) / FLOWS;
     assert!(each <= EACH, "{each} bytes for each flow");
