@@ -20,6 +20,9 @@ impl Dataplane {
         headers: &Headers,
         now: Instant,
     ) -> Result<Verdict, Dropped> {
+        if !icmp::is_unharmed(packet, headers) {
+            return Err(Dropped::at(source.idx, DropReason::BadTransportHeader));
+        }
         let stray = Dropped::at(source.idx, DropReason::IcmpType);
         let quoted = icmp::quoted(packet, headers).ok_or(stray)?;
         // What the error's sender received is what its own answers are keyed by, reversed.
@@ -35,7 +38,7 @@ impl Dataplane {
             && flow.via().is_some()
             && let Some(report) = FragmentationNeeded::of(packet, headers)
         {
-            return self.take_report(source, flow, (packet, headers), &report, now);
+            return self.take_report(source, flow, &report, now);
         }
         let across = flow.key(side.other());
         if side == Side::Target && flow.state().has(State::PROBE) {

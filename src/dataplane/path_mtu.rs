@@ -88,12 +88,11 @@ impl Dataplane {
         &self,
         source: &Eni,
         flow: &Flow,
-        (packet, headers): (&Packet<'_>, &Headers),
         report: &FragmentationNeeded,
         now: Instant,
     ) -> Result<Verdict, Dropped> {
-        let mtu = believe(report, flow).filter(|_| packet.is_unharmed(headers));
-        let mtu = mtu.ok_or(Dropped::at(source.idx, DropReason::ImplausibleMtu))?;
+        let implausible = Dropped::at(source.idx, DropReason::ImplausibleMtu);
+        let mtu = believe(report, flow).ok_or(implausible)?;
         flow.lower_mtu(Side::Target, mtu);
         let consumer = flow.key(Side::Initiator).tuple.src;
         source.paths.remember(consumer, mtu, now);

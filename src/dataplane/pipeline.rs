@@ -171,7 +171,7 @@ impl Dataplane {
                 self.record_opening(worker, source, provider.gateway.idx, &opened, now);
                 opened.flow
             }
-            Answer::Host => return Ok(worker.answer(source, destination, packet, now)),
+            Answer::Host => return worker.answer(source, destination, (packet, headers), now),
         };
         flow.admit(Side::Initiator, headers, now);
         self.forward(worker, (flow, Side::Initiator), packet, headers, now)

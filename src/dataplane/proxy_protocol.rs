@@ -71,6 +71,11 @@ impl Dataplane {
         let Transport::Tcp(segment) = &headers.transport else {
             return self.cross(worker, found, packet, headers);
         };
+        // The header's segment stands for the initiator's, and its checksum is right.
+        if !packet.is_unharmed(headers) {
+            let from = flow.key(side).ingress;
+            return Err(Dropped::at(from, DropReason::BadTransportHeader));
+        }
         let options = tcp::syn_options(packet.bytes(), headers.transport_at);
         flow.note_options(side, segment, &options);
         if side == Side::Target {

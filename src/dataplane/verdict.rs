@@ -55,7 +55,7 @@ drop_reasons! {
     VnetChecksumOffset,
     /// The packet ends before its headers do, or before the length they give.
     Truncated,
-    /// Neither IPv4 nor IPv6, or an IPv4 header with impossible lengths or a source route.
+    /// Neither IPv4 nor IPv6, or an IPv4 header with impossible lengths, a time to live of zero or a source route.
     BadIpHeader,
     /// IPv6, which privlink does not forward yet.
     Ipv6,
@@ -71,7 +71,8 @@ drop_reasons! {
     FragmentLimit,
     /// A datagram whose fragments did not all arrive within 5 seconds.
     FragmentTimeout,
-    /// A transport header that contradicts itself: its length, its flags or, to a resolver and where the packet has to be cut, its checksum.
+    /// A transport header that contradicts itself: its length or flags; or a wrong checksum, of an ICMP error or the header that it
+    /// quotes, or of what is taken in or changed here: by a resolver, an endpoint's own host, a probe, a PROXY header, a smaller MTU.
     BadTransportHeader,
     /// An ICMP message that is neither an echo nor an error about a live flow.
     IcmpType,

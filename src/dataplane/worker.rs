@@ -16,7 +16,7 @@ use super::proxy_protocol::Reminder;
 use super::snapshot::Snapshot;
 use super::time::Instant;
 use super::verdict::{DropReason, Verdict};
-use crate::net::Packet;
+use crate::net::{Headers, Packet};
 
 /// The `&mut` part of the data plane's grammar; see [`Dataplane`](super::Dataplane).
 pub struct Worker {
@@ -139,14 +139,17 @@ impl Worker {
         }
     }
 
-    /// The host behind an interface takes a packet; what it answers goes back to the sender.
+    /// The host behind an interface takes an echo request; what it answers goes back to the sender.
     pub(super) fn answer(
         &mut self,
         source: &Eni,
         host: &Eni,
-        packet: &Packet<'_>,
+        (packet, headers): (&Packet<'_>, &Headers),
         now: Instant,
-    ) -> Verdict {
+    ) -> Result<Verdict, Dropped> {
+        if !packet.is_unharmed(headers) {
+            return Err(Dropped::at(host.idx, DropReason::BadTransportHeader));
+        }
         if let Some(counters) = self.counters(host) {
             counters.received(1, packet.bytes().len() as u64);
         }
@@ -156,7 +159,7 @@ impl Worker {
             }
             self.transmit(source.idx, bytes);
         }
-        Verdict::Answered
+        Ok(Verdict::Answered)
     }
 
     /// A flow is to be looked at again.

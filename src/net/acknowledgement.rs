@@ -9,6 +9,8 @@ use std::ops::Range;
 
 use zerocopy::FromBytes;
 
+use super::checksum::Delta;
+use super::segment::take16;
 use super::tcp::seq_le;
 use super::{Protocol, Segment, VnetHeader};
 
@@ -66,11 +68,23 @@ impl<'a> Acknowledgement<'a> {
         // the header, flags; urgent pointer. All but identification, acknowledgement, window and the checksums.
         let alike = [0..4, 6..10, 12..28, 32..34, 38..40];
         alike.into_iter().all(|range| self.is_like(before.packet, range))
+            && self.has_as_right_a_header(before)
             && self.number(28) != before.number(28)
             // Timestamps: the sender's own, the one that it echoes.
             && [28, 44, 48].iter().all(|&at| match (before.number(at), self.number(at)) {
                 (Some(old), Some(new)) => seq_le(old, new),
                 (old, new) => old == new,
+            })
+    }
+
+    /// Whether its IP header's checksum differs from the other's by what its identification does: that both are right, or wrong.
+    #[inline]
+    fn has_as_right_a_header(&self, before: &Self) -> bool {
+        let words = |at| take16(before.packet, at).zip(take16(self.packet, at));
+        words(4)
+            .zip(words(10))
+            .is_some_and(|((old_id, id), (old_sum, sum))| {
+                Delta::default().word(old_id, id).apply(old_sum) == sum
             })
     }
 
@@ -155,8 +169,8 @@ mod tests {
 
     #[test]
     fn nothing_else_may_differ() {
-        // Identification; IP's checksum; acknowledgement; window and TCP's checksum; timestamps.
-        let free = [4..6, 10..12, 28..32, 34..38, 44..52];
+        // Acknowledgement; window and TCP's checksum; timestamps. Identification and IP's checksum differ together only.
+        let free = [28..32, 34..38, 44..52];
         let (old, new) = (
             ack(1000, 50, 60),
             ack(0x7fff_0000, 0x7fff_0000, 0x7fff_0000),
@@ -171,6 +185,16 @@ mod tests {
         let mut window = new.clone();
         window[VNET + 34..VNET + 36].fill(0);
         assert!(supersedes(&window, &old));
+        let mut later = new.clone();
+        later[VNET + 4..VNET + 6].copy_from_slice(&[0, 7]);
+        assert!(
+            !supersedes(&later, &old),
+            "its IP header's checksum is wrong"
+        );
+        later[VNET + 10..VNET + 12].fill(0);
+        let sum = !crate::net::checksum::sum(&later[VNET..VNET + 20]);
+        later[VNET + 10..VNET + 12].copy_from_slice(&sum.to_be_bytes());
+        assert!(supersedes(&later, &old));
     }
 
     #[test]

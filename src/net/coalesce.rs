@@ -185,6 +185,13 @@ fn continues(gso_type: GsoType, first: &[u8], next: &[u8], before: (usize, usize
     if ip.get(6)? & DONT_FRAGMENT == 0 && !counts_up {
         return Some(false);
     }
+    // Under the first one's checksum a wrong one would become right.
+    let word = |at| Some((take16(ip, at)?, take16(next_ip, at)?));
+    let ((old_len, len), (old_id, id), (old_sum, sum)) = (word(2)?, word(4)?, word(10)?);
+    let delta = Delta::default().word(old_len, len).word(old_id, id);
+    if delta.apply(old_sum) != sum {
+        return Some(false);
+    }
     Some(match gso_type {
         GsoType::UdpL4 => transport.get(..4) == next_transport.get(..4),
         _ => {

@@ -22,6 +22,8 @@ pub enum Unreachable {
 /// How many bytes behind the quoted IP header an error carries (RFC 792).
 const QUOTED_TRANSPORT: usize = 8;
 
+/// Length of an IPv4 header without options, in bytes.
+const PLAIN_HEADER: usize = 20;
 /// Where an error says how many words of 32 bits it quotes, if an extension stands behind them (RFC 4884).
 const LENGTH: usize = 5;
 /// How many bytes an error quotes at least, if an extension stands behind them; before RFC 4884 always.
@@ -102,6 +104,15 @@ impl FragmentationNeeded {
     }
 }
 
+/// Whether an ICMP error's checksums are right: its own, those of its IP header and of the one that it quotes (RFC 5508,
+/// REQ-3). A quoted header with options is not verified: Linux records its route there and leaves the checksum as it was.
+pub fn is_unharmed(packet: &Packet<'_>, headers: &Headers) -> bool {
+    let quote = packet.bytes.get(headers.transport_at + 8..headers.len);
+    let quoted = quote.and_then(|quote| quote.first_chunk::<PLAIN_HEADER>());
+    packet.is_unharmed(headers)
+        && quoted.is_none_or(|header| header[0] != 0x45 || checksum::sum(header) == u16::MAX)
+}
+
 /// Translates an ICMP error across a flow: the quoted packet becomes `quote`, of TCP with the sequence number that `seq` makes of
 /// its own, and the error travels against it.
 pub fn translate(
@@ -119,6 +130,7 @@ pub fn translate(
     let Some(message) = packet.bytes.get_mut(headers.transport_at..headers.len) else {
         return;
     };
+    let before = checksum::sum(message);
     if let Some(inner) = message.get_mut(8..)
         && let Some(inner_headers) = quoted_headers(inner)
     {
@@ -132,7 +144,7 @@ pub fn translate(
             quote,
         );
     }
-    set_checksum(message);
+    adjust_checksum(message, before);
 }
 
 /// Overwrites the IP options of an ICMP error and of the packet that it quotes, before [`translate`].
@@ -161,8 +173,9 @@ pub fn without_extension(packet: &Packet<'_>, headers: &Headers) -> Option<Vec<u
     let checksum = Delta::default().word(old, new).apply(take16(&bytes, 10)?);
     put16(&mut bytes, 2, new)?;
     put16(&mut bytes, 10, checksum)?;
+    let before = checksum::sum(message);
     *bytes.get_mut(at + LENGTH)? = 0;
-    set_checksum(bytes.get_mut(at..)?);
+    adjust_checksum(bytes.get_mut(at..)?, before);
     Some(bytes)
 }
 
@@ -188,6 +201,14 @@ fn quoted_len(quote: &[u8], words: u8) -> Option<usize> {
 fn is_extension(bytes: &[u8]) -> bool {
     matches!(bytes, [0x20..=0x2f, _, 0, 0, ..])
         || matches!(bytes, [0x20..=0x2f, _, _, _, ..] if checksum::sum(bytes) == u16::MAX)
+}
+
+/// Adjusts the checksum of an ICMP message that has changed, and whose bytes had the sum `before`: a wrong one stays wrong.
+fn adjust_checksum(message: &mut [u8], before: u16) {
+    let delta = Delta::default().word(before, checksum::sum(message));
+    if let Some(checksum) = take16(message, 2) {
+        let _ = put16(message, 2, delta.apply(checksum));
+    }
 }
 
 /// Completes an ICMP message's checksum.

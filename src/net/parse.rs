@@ -185,7 +185,7 @@ impl Ipv4 {
             _,
             f0,
             f1,
-            _,
+            ttl,
             protocol,
             _,
             _,
@@ -200,7 +200,8 @@ impl Ipv4 {
         ] = bytes.first_chunk::<20>().ok_or(ParseError::Truncated)?;
         let header_len = usize::from(first & 0xf) * 4;
         let total_len = usize::from(u16::from_be_bytes([l0, l1]));
-        if header_len < 20 || total_len < header_len {
+        // One whose time to live has run out goes no further, and is delivered to no one (RFC 1122, 3.2.1.7: none is sent).
+        if header_len < 20 || total_len < header_len || ttl == 0 {
             return Err(ParseError::BadIpHeader);
         }
         if total_len > bytes.len() {

@@ -4,7 +4,7 @@
 //! payloads of the pieces, in order, are the payload of the whole; nothing is allocated per packet.
 //! Source: the kernel's `tcp_gso_segment`, `__udp_gso_segment` and `inet_gso_segment`.
 
-use super::checksum::{fold, sum};
+use super::checksum::{Delta, fold, sum};
 use super::vnet::{GsoType, VnetHeader};
 
 /// Why a super-packet cannot be cut or completed.
@@ -186,12 +186,13 @@ impl Layout {
         if !self.v4 {
             return put16(piece, 4, u16::try_from(length - self.ip).ok()?);
         }
-        put16(piece, 2, u16::try_from(length).ok()?)?;
-        let id = take16(piece, 4)?.wrapping_add(pieces);
+        let (old_length, old_id) = (take16(piece, 2)?, take16(piece, 4)?);
+        let (length, id) = (u16::try_from(length).ok()?, old_id.wrapping_add(pieces));
+        put16(piece, 2, length)?;
         put16(piece, 4, id)?;
-        put16(piece, 10, 0)?;
-        let checksum = !sum(piece.get(..self.ip)?);
-        put16(piece, 10, checksum)
+        // Adjusted, so that a wrong one stays wrong.
+        let delta = Delta::default().word(old_length, length).word(old_id, id);
+        put16(piece, 10, delta.apply(take16(piece, 10)?))
     }
 
     /// Sequence number and flags, or length; then the checksum.

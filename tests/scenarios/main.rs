@@ -1,6 +1,7 @@
 //! The data plane's behaviour, told as scenarios over `sim::World` with virtual time.
 
 mod balance;
+mod checksums;
 mod cut;
 mod dns_resource;
 mod endpoint;

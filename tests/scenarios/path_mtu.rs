@@ -557,11 +557,11 @@ fn an_implausible_report_changes_nothing_and_is_counted() {
         let mut error = fragmentation_needed(EC2, ENDPOINT, 1300, &arrived.bytes);
         error.bytes[at] ^= 1;
         let verdict = world.send_packet(A, error).verdict;
-        assert_eq!(verdict, Verdict::Drop(DropReason::ImplausibleMtu));
+        assert_eq!(verdict, Verdict::Drop(DropReason::BadTransportHeader));
     }
     assert_eq!(
         world.new_drops(),
-        [((A, DropReason::ImplausibleMtu), 2)].into()
+        [((A, DropReason::BadTransportHeader), 2)].into()
     );
     arrives_whole(&mut world, &segment(6001, MSS));
     let syn = tcp((EC2, 41235), (ENDPOINT, 80)).mss(9000);

@@ -223,6 +223,11 @@ fn header_rows() -> Vec<Row> {
             dropped(BadIpHeader),
         ),
         row(
+            "a time to live of zero",
+            malformed(|b| b[8] = 0),
+            dropped(BadIpHeader),
+        ),
+        row(
             "a byte behind the packet",
             malformed(|b| b.push(0)),
             dropped(BadIpHeader),

@@ -514,7 +514,7 @@ impl Dataplane {
                 self.forward_proxied(worker, (flow, side), packet, headers, now)
             }
             Side::Initiator => self.cross(worker, (flow, side), packet, headers),
-            Side::Target => Ok(self.answer_probe(worker, flow, packet, headers, now)),
+            Side::Target => self.answer_probe(worker, flow, packet, headers, now),
         }
     }
 
@@ -526,10 +526,13 @@ impl Dataplane {
         packet: &Packet<'_>,
         headers: &Headers,
         now: Instant,
-    ) -> Verdict {
+    ) -> Result<Verdict, Dropped> {
         let own = flow.key(Side::Initiator);
-        let is_known = worker.count_received(own.ingress, headers.len).is_ok();
-        if is_known && packet.is_intact(headers) {
+        if !packet.is_unharmed(headers) {
+            let from = flow.key(Side::Target).ingress;
+            return Err(Dropped::at(from, DropReason::BadTransportHeader));
+        }
+        if worker.count_received(own.ingress, headers.len).is_ok() {
             let probe = self.checks.with(|ledger| {
                 let key = ledger.probes.get(&own.to_words()).copied()?;
                 self.go_on(worker, ledger, key, Some((packet, headers)), now);
@@ -543,6 +546,6 @@ impl Dataplane {
                 let _ = self.send_own(worker, own.ingress, reset, now);
             }
         }
-        Verdict::Answered
+        Ok(Verdict::Answered)
     }
 }

@@ -278,6 +278,22 @@ fn what_does_not_continue_the_stream_is_not_appended() {
 }
 
 #[test]
+fn a_packet_whose_ip_header_has_a_wrong_checksum_is_not_appended() {
+    let [first, second] = &stream(&TCP, [1448; 2])[..] else {
+        unreachable!()
+    };
+    let mut buffer = first.bytes();
+    let mut next = second.bytes();
+    let mut held = Coalesced::of(&buffer).unwrap();
+    let range = buffer.len()..buffer.len() + next.len();
+    next[VnetHeader::LEN + 11] ^= 1;
+    buffer.extend(&next);
+    assert_eq!(held.append(&mut buffer, range.clone()), None);
+    buffer[range.start + VnetHeader::LEN + 11] ^= 1;
+    assert!(held.append(&mut buffer, range).is_some());
+}
+
+#[test]
 fn only_a_packet_without_a_finished_checksum_is_taken() {
     let mut bytes = UDP.of(64).bytes();
     bytes[0] = 0;

@@ -227,6 +227,20 @@ fn ids_and_sequence_numbers_count_up_and_flags_stand_where_they_belong() {
 }
 
 #[test]
+fn an_ip_headers_checksum_that_is_wrong_is_wrong_in_each_piece() {
+    let mut whole = super_packet(Kind::TcpV4, &[7; 4000], 1448, 0);
+    assert!(
+        cut(&whole)
+            .iter()
+            .all(|piece| sum(&piece[..20]) == u16::MAX)
+    );
+    whole.packet[11] ^= 1;
+    let pieces = cut(&whole);
+    assert_eq!(pieces.len(), 3);
+    assert!(pieces.iter().all(|piece| sum(&piece[..20]) != u16::MAX));
+}
+
+#[test]
 fn what_cannot_be_cut_says_why() {
     let whole = super_packet(Kind::TcpV4, &[1; 3000], 1448, 0);
     let mut scratch = [0; 2000];
